@@ -1,0 +1,155 @@
+/* The sending side of SMTP without input and output: bytes and time in, bytes and events out,
+ * the same answer for every way of cutting the bytes. One object a connection.
+ *
+ * The driver (engine/sender) does four things after whatever happened: pulls events until there
+ * are none, writes what smtp_client_output gives, tells what the kernel took with smtp_client_sent,
+ * and arms one timer for smtp_client_deadline. It guarantees nothing about sockets; the machine
+ * guarantees that no byte of a final dot is ever in the output before smtp_client_permit_dot.
+ *
+ * Order of one message (RFC 5321, 2920; design HOUSE "What is durable when"):
+ *   give -> BEGUN (MAIL, RCPT, DATA are in the output) -> replies read -> DOT_ASK (354 read, or with
+ *   CHUNKING all replies read) -> permit_dot -> DONE.
+ * The next message may be given behind the dot when smtp_client_can_take says SMTP_TAKE_BEHIND. */
+#ifndef SMTP_CLIENT_H
+#define SMTP_CLIENT_H
+
+#include "base/base.h"
+#include "base/secret.h"
+#include "base/str.h"
+
+struct smtp_client;
+
+enum smtp_tls { SMTP_TLS_NONE = 0, SMTP_TLS_STARTTLS, SMTP_TLS_IMPLICIT };
+
+struct smtp_client_config {
+    const char *helo;              /* our name; copied */
+    enum smtp_tls tls;             /* IMPLICIT: the driver has shaken hands before the first byte */
+    const char *user;              /* NULL: no AUTH; copied */
+    const struct secret *password; /* cloned */
+    const char *oauth_token_mech;  /* "XOAUTH2": password is the token; else NULL: best offered */
+    bool chunking_off;
+    bool probe;                    /* after AUTH: QUIT, no mail (health probe) */
+    int64_t ready_deadline;        /* boot ms: session must be READY by then (connect-timeout) */
+    int64_t reply_timeout_ms;      /* each later reply but the dot's */
+    int64_t dot_timeout_ms;
+    uint64_t nonce;                /* randomness for SCRAM, given from outside */
+    size_t transcript_max;         /* bytes of dialogue kept for a session and its last message */
+};
+
+/* Borrowed until the message's DONE event was pulled. */
+struct smtp_envelope {
+    uint64_t id;             /* the driver's; comes back in events */
+    struct str from;         /* "" is the null return path */
+    struct str rcpt;
+    struct str body;         /* CRLF lines only, no dot-stuffing, ends with CRLF */
+    bool has_leading_dot;    /* some line begins with '.': the machine stuffs while writing */
+    bool is_8bit;            /* needs 8BITMIME */
+    bool needs_utf8;         /* needs SMTPUTF8 */
+    bool require_tls;        /* REQUIRETLS, RFC 8689 */
+    struct str dsn_ret, dsn_envid, dsn_notify, dsn_orcpt; /* RFC 3461; STR_NONE: not asked */
+};
+
+enum smtp_take {
+    SMTP_TAKE_NO = 0,
+    SMTP_TAKE_IDLE,   /* nothing is on the wire */
+    SMTP_TAKE_BEHIND, /* the dot of the last one is out; the server has proven to bear it */
+};
+
+enum smtp_event_kind {
+    SMTP_EVENT_NONE = 0,
+    SMTP_EVENT_START_TLS, /* driver: handshake now, then smtp_client_tls_done */
+    SMTP_EVENT_READY,     /* greeting, EHLO, TLS, AUTH passed */
+    SMTP_EVENT_BEGUN,     /* id: its MAIL RCPT DATA are in the output: ask for the intent now */
+    SMTP_EVENT_DOT_ASK,   /* id: wants permission for the dot; permit now or later, or withdraw */
+    SMTP_EVENT_DONE,      /* id: over, see `end` */
+    SMTP_EVENT_END,       /* the connection is over, see `end`; close the socket. No event follows */
+};
+
+enum smtp_end {
+    SMTP_END_ACCEPTED,  /* DONE: 2xx to the dot */
+    SMTP_END_REFUSED,   /* DONE: a definite 4xx or 5xx in `phase` */
+    SMTP_END_LOST,      /* DONE: connection ended before the dot left; END: closed by the peer */
+    SMTP_END_UNCERTAIN, /* DONE: the dot may have left and no final reply was read */
+    SMTP_END_WITHDRAWN, /* DONE: taken back by smtp_client_withdraw before the dot left */
+    SMTP_END_UNABLE,    /* DONE: server lacks 8BITMIME, SMTPUTF8, REQUIRETLS or SIZE; not asked */
+    SMTP_END_TIMEOUT,   /* END: deadline passed in `phase` */
+    SMTP_END_REPLY,     /* END: the server's reply ended the session (greeting 5xx, 421, AUTH 535) */
+    SMTP_END_PROTOCOL,  /* END: the peer does not speak SMTP as it must */
+    SMTP_END_TLS,       /* END: handshake failed, or TLS wanted and not offered */
+    SMTP_END_QUIT,      /* END: as agreed */
+};
+
+enum smtp_phase { /* same order and meaning as model/verdict.h, from GREETING on */
+    SMTP_PHASE_GREETING = 4,
+    SMTP_PHASE_EHLO,
+    SMTP_PHASE_STARTTLS,
+    SMTP_PHASE_AUTH,
+    SMTP_PHASE_MAIL,
+    SMTP_PHASE_RCPT,
+    SMTP_PHASE_DATA,
+    SMTP_PHASE_DOT,
+    SMTP_PHASE_QUIT,
+};
+
+struct smtp_event {
+    enum smtp_event_kind kind;
+    uint64_t id;
+    enum smtp_end end;
+    enum smtp_phase phase;
+    int code;              /* 0: no reply */
+    uint8_t enhanced[3];
+    struct str text;       /* all lines of the reply joined by blanks; valid until the next call */
+    bool stale;            /* END/DONE LOST: closed on a reused connection before the first reply
+                              to this message: no fault, once more on a fresh connection */
+    bool reconnect;        /* DONE REFUSED: 503 and the like on a reused connection: not a verdict,
+                              try again on a fresh connection */
+};
+
+struct smtp_caps {
+    bool pipelining, chunking, starttls, eightbit, utf8, dsn, enhanced, size, require_tls;
+    uint64_t size_max;     /* 0: not stated */
+    bool auth_plain, auth_login, auth_cram_md5, auth_scram_sha256, auth_xoauth2;
+    char auth_used[16];    /* "" when no AUTH was done */
+};
+
+struct smtp_client *smtp_client_new(const struct smtp_client_config *cfg, int64_t now_ms) MUST_USE;
+void smtp_client_free(struct smtp_client **c);
+
+/* Bytes from the peer; any cutting. */
+void smtp_client_input(struct smtp_client *c, struct str bytes, int64_t now_ms);
+/* The peer closed or reset; what was read before must have been given to input first. */
+void smtp_client_closed(struct smtp_client *c, int64_t now_ms);
+void smtp_client_tls_done(struct smtp_client *c, bool ok, int64_t now_ms);
+/* Passed deadlines become events. */
+void smtp_client_tick(struct smtp_client *c, int64_t now_ms);
+/* Boot ms of the next deadline; INT64_MAX: none. */
+int64_t smtp_client_deadline(const struct smtp_client *c);
+
+/* False: no event left. */
+bool smtp_client_event(struct smtp_client *c, struct smtp_event *out);
+
+enum smtp_take smtp_client_can_take(const struct smtp_client *c);
+/* check()s that can_take allows it. */
+void smtp_client_give(struct smtp_client *c, const struct smtp_envelope *e, int64_t now_ms);
+/* After DOT_ASK of id, exactly once, unless withdrawn. */
+void smtp_client_permit_dot(struct smtp_client *c, uint64_t id, int64_t now_ms);
+/* Takes a message back whose dot has not left: DONE WITHDRAWN follows; RSET where the protocol
+ * allows, else the connection ends (after 354 without CHUNKING). False: the dot has left. */
+bool smtp_client_withdraw(struct smtp_client *c, uint64_t id, int64_t now_ms);
+/* True when any byte of the write that holds the dot of id was given to the kernel. */
+bool smtp_client_dot_left(const struct smtp_client *c, uint64_t id);
+/* QUIT after what is on the wire; waits at most 5 s for the answer. */
+void smtp_client_quit(struct smtp_client *c, int64_t now_ms);
+
+/* Up to `max` slices (zero-copy, valid until the next call) to be written in order as one write.
+ * 0: nothing to write. */
+size_t smtp_client_output(struct smtp_client *c, struct str *slices, size_t max);
+/* The kernel (or TLS) took the first n bytes of the last output; n > 0. */
+void smtp_client_sent(struct smtp_client *c, size_t n, int64_t now_ms);
+
+const struct smtp_caps *smtp_client_caps(const struct smtp_client *c);
+uint32_t smtp_client_messages(const struct smtp_client *c); /* dots answered on this connection */
+/* "C: ..." / "S: ..." lines, secrets as "***", bodies as "<n bytes>"; valid until the next call. */
+struct str smtp_client_transcript(const struct smtp_client *c);
+
+#endif
