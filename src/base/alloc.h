@@ -6,11 +6,11 @@
 
 #include "base/base.h"
 
-void *alloc_bytes(size_t n) MUST_USE;              /* zeroed; n may be 0 */
-void *alloc_resize(void *p, size_t n) MUST_USE;    /* new bytes are not zeroed */
-char *alloc_copy(const char *cstr) MUST_USE;       /* NULL stays NULL */
-#define alloc_one(type)       ((type *)alloc_bytes(sizeof(type)))
-#define alloc_many(type, n)   ((type *)alloc_array((n), sizeof(type)))
+void *alloc_bytes(size_t n) MUST_USE;           /* zeroed; n may be 0 */
+void *alloc_resize(void *p, size_t n) MUST_USE; /* new bytes are not zeroed */
+char *alloc_copy(const char *cstr) MUST_USE;    /* NULL stays NULL */
+#define alloc_one(type)     ((type *)alloc_bytes(sizeof(type)))
+#define alloc_many(type, n) ((type *)alloc_array((n), sizeof(type)))
 void *alloc_array(size_t n, size_t size) MUST_USE; /* zeroed, checks overflow */
 
 #endif

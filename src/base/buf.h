@@ -8,17 +8,17 @@
 #include "base/str.h"
 
 struct buf {
-    char *p;       /* first live byte; NULL when nothing was ever added */
-    size_t n;      /* live bytes */
-    size_t max;    /* hard maximum of n */
-    size_t head;   /* consumed bytes before p (internal) */
-    size_t cap;    /* allocated (internal) */
+    char *p;     /* first live byte; NULL when nothing was ever added */
+    size_t n;    /* live bytes */
+    size_t max;  /* hard maximum of n */
+    size_t head; /* consumed bytes before p (internal) */
+    size_t cap;  /* allocated (internal) */
     bool overflow;
 };
 
 void buf_init(struct buf *b, size_t max);
-void buf_free(struct buf *b);                 /* keeps max, may be used again */
-void buf_clear(struct buf *b);                /* keeps the memory */
+void buf_free(struct buf *b);  /* keeps max, may be used again */
+void buf_clear(struct buf *b); /* keeps the memory */
 bool buf_add(struct buf *b, const void *p, size_t n);
 bool buf_adds(struct buf *b, const char *cstr);
 bool buf_addstr(struct buf *b, struct str s);

@@ -13,10 +13,10 @@ bool codec_base64_decode(struct str s, struct buf *b);
 bool codec_base64url_decode(struct str s, struct buf *b);
 bool codec_hex_add(struct buf *b, const void *p, size_t n); /* lower case */
 bool codec_hex_decode(struct str s, struct buf *b);
-bool codec_percent_add(struct buf *b, struct str s);        /* RFC 3986 unreserved kept */
+bool codec_percent_add(struct buf *b, struct str s); /* RFC 3986 unreserved kept */
 bool codec_percent_decode(struct str s, bool plus_is_blank, struct buf *b);
-bool codec_html_add(struct buf *b, struct str s);           /* & < > " ' escaped */
-bool codec_json_string_add(struct buf *b, struct str s);    /* with quotes; bad UTF-8 becomes U+FFFD */
+bool codec_html_add(struct buf *b, struct str s);        /* & < > " ' escaped */
+bool codec_json_string_add(struct buf *b, struct str s); /* with quotes; bad UTF-8 becomes U+FFFD */
 uint32_t codec_crc32c(uint32_t crc, const void *p, size_t n); /* start with 0 */
 /* Public ids: prefix, underscore, 13 lower-case Crockford base32 digits ("msg_0abc..."). */
 void codec_id_format(const char *prefix, uint64_t id, char out[24]);

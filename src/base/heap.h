@@ -22,7 +22,7 @@ void heap_free(struct heap *h); /* frees the index only, never the nodes */
 void heap_add(struct heap *h, struct heap_node *n, int64_t key);
 void heap_remove(struct heap *h, struct heap_node *n); /* a node in no heap is ignored */
 void heap_rekey(struct heap *h, struct heap_node *n, int64_t key); /* adds when absent */
-struct heap_node *heap_min(const struct heap *h); /* NULL when empty */
+struct heap_node *heap_min(const struct heap *h);                  /* NULL when empty */
 struct heap_node *heap_pop(struct heap *h);
 static inline bool heap_has(const struct heap_node *n)
 {

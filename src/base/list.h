@@ -57,8 +57,8 @@ static inline struct list *list_pop_front(struct list *l)
 #define list_first(l, type, member) (list_empty(l) ? NULL : list_entry((l)->next, type, member))
 #define list_each(it, l)            for (struct list *it = (l)->next; it != (l); it = it->next)
 /* The current node may be removed while walking. */
-#define list_each_safe(it, l)                                                                     \
-    for (struct list *it = (l)->next, *it##_next = it->next; it != (l);                           \
+#define list_each_safe(it, l)                                                                      \
+    for (struct list *it = (l)->next, *it##_next = it->next; it != (l);                            \
          it = it##_next, it##_next = it->next)
 
 #endif

@@ -14,7 +14,8 @@ void map_u64_set(struct map_u64 *m, uint64_t key, void *value); /* value not NUL
 void *map_u64_get(const struct map_u64 *m, uint64_t key);       /* NULL when absent */
 void *map_u64_remove(struct map_u64 *m, uint64_t key);          /* the old value or NULL */
 size_t map_u64_count(const struct map_u64 *m);
-/* Walk: start with *pos = 0; false at the end. No change while walking but removal of the current. */
+/* Walk: start with *pos = 0; false at the end. No change while walking but removal of the current.
+ */
 bool map_u64_next(const struct map_u64 *m, size_t *pos, uint64_t *key_out, void **value_out);
 
 struct map_str *map_str_new(void) MUST_USE;

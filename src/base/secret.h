@@ -8,9 +8,9 @@
 
 struct secret;
 
-struct secret *secret_new(const void *p, size_t n) MUST_USE; /* copies */
+struct secret *secret_new(const void *p, size_t n) MUST_USE;  /* copies */
 struct secret *secret_clone(const struct secret *s) MUST_USE; /* NULL stays NULL */
-void secret_free(struct secret **s);                         /* wipes; NULL is fine */
+void secret_free(struct secret **s);                          /* wipes; NULL is fine */
 /* The bytes, borrowed, for the one place that must have them. */
 struct str secret_reveal(const struct secret *s);
 bool secret_equal(const struct secret *a, const struct secret *b); /* constant time */

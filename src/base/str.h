@@ -9,16 +9,16 @@ struct str {
     size_t n;
 };
 
-#define STR(lit)  ((struct str){(lit), sizeof(lit) - 1})
-#define STR_NONE  ((struct str){NULL, 0})
-#define STR_F     "%.*s"
-#define STR_A(s)  (int)(s).n, (s).p ? (s).p : ""
+#define STR(lit) ((struct str){(lit), sizeof(lit) - 1})
+#define STR_NONE ((struct str){NULL, 0})
+#define STR_F    "%.*s"
+#define STR_A(s) (int)(s).n, (s).p ? (s).p : ""
 
 struct str str_of(const char *cstr); /* NULL gives STR_NONE */
 struct str str_from(const char *p, size_t n);
 bool str_eq(struct str a, struct str b);
 bool str_is(struct str a, const char *cstr);
-bool str_ieq(struct str a, struct str b);  /* ASCII case-insensitive */
+bool str_ieq(struct str a, struct str b); /* ASCII case-insensitive */
 bool str_iis(struct str a, const char *cstr);
 bool str_starts(struct str a, struct str prefix);
 bool str_istarts(struct str a, struct str prefix);

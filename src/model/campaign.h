@@ -21,20 +21,20 @@ const char *campaign_state_name(enum campaign_state v);
 bool campaign_state_parse(const char *s, enum campaign_state *out);
 
 struct campaign {
-    uint64_t id;   /* public id (cmp_...) */
-    uint32_t num;  /* small number, never reused */
+    uint64_t id;  /* public id (cmp_...) */
+    uint32_t num; /* small number, never reused */
     char *name;
     uint64_t list_id, template_id;
     uint32_t group_num; /* 0: by routing (default group) */
     enum lane lane;
     char *from, *reply_to;
-    int64_t deadline;   /* wall ms; 0: none */
+    int64_t deadline; /* wall ms; 0: none */
     enum campaign_state state;
     char *state_reason;
     /* fixed at start: */
-    uint64_t contact_max;   /* highest contact id */
-    uint64_t cursor;        /* contact ids up to here are leased */
-    bool walked;            /* the audience is used up */
+    uint64_t contact_max; /* highest contact id */
+    uint64_t cursor;      /* contact ids up to here are leased */
+    bool walked;          /* the audience is used up */
     uint64_t recipients;
     int64_t created_at, started_at, finished_at;
     char *subject, *html, *text; /* content, copied from the template at start */

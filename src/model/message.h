@@ -1,4 +1,5 @@
-/* A message (one mail to one recipient) and an attempt (one try on one server): words and states. */
+/* A message (one mail to one recipient) and an attempt (one try on one server): words and states.
+ */
 #ifndef MODEL_MESSAGE_H
 #define MODEL_MESSAGE_H
 
@@ -29,19 +30,19 @@ bool message_state_is_final(enum message_state v);
 /* One attempt that ended. Strings are borrowed. */
 struct attempt {
     uint64_t message_id;
-    uint32_t n;            /* 1 first */
-    uint16_t server_num;   /* 0: none was asked */
+    uint32_t n;               /* 1 first */
+    uint16_t server_num;      /* 0: none was asked */
     enum message_state state; /* what the message became by this attempt */
-    bool hard;             /* bounced: hard or soft */
+    bool hard;                /* bounced: hard or soft */
     enum verdict verdict;
     enum phase phase;
-    int code;              /* 0: no reply */
-    uint8_t enhanced[3];   /* 0 0 0: none; third number over 255 is stored as 255 */
-    int64_t at;            /* wall ms of the end */
-    int32_t ms;            /* from pick to end */
-    struct str rule;       /* id of the rule that made the verdict */
-    struct str reply;      /* the server's text, at most 1,000 bytes, UTF-8 */
-    struct str why;        /* why this server, or why this attempt was made or ended */
+    int code;                /* 0: no reply */
+    uint8_t enhanced[3];     /* 0 0 0: none; third number over 255 is stored as 255 */
+    int64_t at;              /* wall ms of the end */
+    int32_t ms;              /* from pick to end */
+    struct str rule;         /* id of the rule that made the verdict */
+    struct str reply;        /* the server's text, at most 1,000 bytes, UTF-8 */
+    struct str why;          /* why this server, or why this attempt was made or ended */
     struct str conversation; /* full dialogue where kept; else empty */
 };
 

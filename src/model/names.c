@@ -16,38 +16,39 @@ static bool find_name(const char *const *names, size_t n, struct str s, int *out
     return false;
 }
 
-#define NAME_OF(type, fn, table)                                                                  \
-    const char *fn##_name(enum type v)                                                            \
-    {                                                                                             \
-        return (size_t)v < countof(table) && table[v] ? table[v] : "?";                           \
+#define NAME_OF(type, fn, table)                                                                   \
+    const char *fn##_name(enum type v)                                                             \
+    {                                                                                              \
+        return (size_t)v < countof(table) && table[v] ? table[v] : "?";                            \
     }
-#define NAMES_CSTR(type, table)                                                                   \
-    NAME_OF(type, type, table)                                                                    \
-    bool type##_parse(const char *s, enum type *out)                                              \
-    {                                                                                             \
-        int i = 0;                                                                                \
-        if (!find_name(table, countof(table), str_of(s), &i))                                     \
-            return false;                                                                         \
-        *out = (enum type)i;                                                                      \
-        return true;                                                                              \
+#define NAMES_CSTR(type, table)                                                                    \
+    NAME_OF(type, type, table)                                                                     \
+    bool type##_parse(const char *s, enum type *out)                                               \
+    {                                                                                              \
+        int i = 0;                                                                                 \
+        if (!find_name(table, countof(table), str_of(s), &i))                                      \
+            return false;                                                                          \
+        *out = (enum type)i;                                                                       \
+        return true;                                                                               \
     }
-#define NAMES_STR(type, table)                                                                    \
-    NAME_OF(type, type, table)                                                                    \
-    bool type##_parse(struct str s, enum type *out)                                               \
-    {                                                                                             \
-        int i = 0;                                                                                \
-        if (!find_name(table, countof(table), s, &i))                                             \
-            return false;                                                                         \
-        *out = (enum type)i;                                                                      \
-        return true;                                                                              \
+#define NAMES_STR(type, table)                                                                     \
+    NAME_OF(type, type, table)                                                                     \
+    bool type##_parse(struct str s, enum type *out)                                                \
+    {                                                                                              \
+        int i = 0;                                                                                 \
+        if (!find_name(table, countof(table), s, &i))                                              \
+            return false;                                                                          \
+        *out = (enum type)i;                                                                       \
+        return true;                                                                               \
     }
 
 static const char *const verdicts[VERDICT_COUNT] = {
-    "none",        "accepted",    "failover",    "uncertain", "try_later", "rate_limited", "quota",
-    "auth_config", "hard_bounce", "soft_bounce", "blocked",   "content",   "protocol",     "unknown"};
-static const char *const phases[PHASE_COUNT] = {"none", "dns",  "connect", "tls",  "greeting",
-                                                "ehlo", "starttls", "auth", "mail", "rcpt",
-                                                "data", "dot",  "quit"};
+    "none",         "accepted", "failover",    "uncertain",   "try_later",
+    "rate_limited", "quota",    "auth_config", "hard_bounce", "soft_bounce",
+    "blocked",      "content",  "protocol",    "unknown"};
+static const char *const phases[PHASE_COUNT] = {"none", "dns",      "connect", "tls",  "greeting",
+                                                "ehlo", "starttls", "auth",    "mail", "rcpt",
+                                                "data", "dot",      "quit"};
 static const char *const faults[FAULT_COUNT] = {
     "nobody", "server", "server_from", "server_provider", "recipient", "message", "campaign"};
 static const char *const tls_modes[] = {"none", "starttls", "tls"};
@@ -63,7 +64,8 @@ static const char *const shareses[] = {"exact", "elastic"};
 static const char *const stickies[] = {"none", "message", "recipient"};
 static const char *const lanes[LANE_COUNT] = {"transactional", "priority", "bulk"};
 static const char *const message_states[MESSAGE_STATE_COUNT] = {
-    "queued", "held", "sent", "uncertain", "bounced", "failed", "suppressed", "cancelled", "expired"};
+    "queued", "held",       "sent",      "uncertain", "bounced",
+    "failed", "suppressed", "cancelled", "expired"};
 static const char *const campaign_states[CAMPAIGN_STATE_COUNT] = {
     "draft", "scheduled", "running", "paused", "stalled", "finished", "cancelled", "failed"};
 

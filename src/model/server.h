@@ -36,9 +36,9 @@ enum sticky { STICKY_NONE = 0, STICKY_MESSAGE, STICKY_RECIPIENT };
 
 struct limits {
     uint64_t per_second, per_minute, per_hour, per_day, per_month;
-    char *calendar;           /* time zone of day and month windows ("Europe/Vienna"); NULL: sliding */
-    int64_t pause_between_ms; /* between messages on one connection */
-    uint32_t max_connections; /* 10 when not given */
+    char *calendar; /* time zone of day and month windows ("Europe/Vienna"); NULL: sliding */
+    int64_t pause_between_ms;             /* between messages on one connection */
+    uint32_t max_connections;             /* 10 when not given */
     uint32_t max_messages_per_connection; /* 0: none */
     enum counts counts;
 };
@@ -47,13 +47,13 @@ struct limits {
 #define SERVER_FROM_DOMAINS_MAX 256
 
 struct server {
-    uint64_t id;      /* public id (srv_...) */
-    uint16_t num;     /* small number 1..65535, never reused: journal records carry it */
+    uint64_t id;  /* public id (srv_...) */
+    uint16_t num; /* small number 1..65535, never reused: journal records carry it */
     char *name;
-    char *host;       /* name or literal address */
+    char *host; /* name or literal address */
     uint16_t port;
     enum tls_mode tls;
-    bool tls_verify;  /* full verification (default) or none */
+    bool tls_verify; /* full verification (default) or none */
     char *user;
     struct secret *password;
     char *from, *reply_to, *return_path; /* addresses as given; NULL: none */
@@ -65,9 +65,9 @@ struct server {
     bool chunking_off;
     char *region, *ip_type, *provider, *profile, *notes;
     double cost_per_1000;
-    char **headers;             /* "Name: value", n_headers */
+    char **headers; /* "Name: value", n_headers */
     size_t n_headers;
-    char **from_domains;        /* lower case; none: any */
+    char **from_domains; /* lower case; none: any */
     size_t n_from_domains;
     enum admin_state admin;
     int64_t created_at, updated_at; /* wall ms */

@@ -25,31 +25,31 @@ enum verdict {
 };
 
 enum phase { /* where in the conversation the answer (or the loss) came */
-    PHASE_NONE = 0,
-    PHASE_DNS,
-    PHASE_CONNECT,
-    PHASE_TLS,
-    PHASE_GREETING,
-    PHASE_EHLO,
-    PHASE_STARTTLS,
-    PHASE_AUTH,
-    PHASE_MAIL,
-    PHASE_RCPT,
-    PHASE_DATA,
-    PHASE_DOT,
-    PHASE_QUIT,
-    PHASE_COUNT
+             PHASE_NONE = 0,
+             PHASE_DNS,
+             PHASE_CONNECT,
+             PHASE_TLS,
+             PHASE_GREETING,
+             PHASE_EHLO,
+             PHASE_STARTTLS,
+             PHASE_AUTH,
+             PHASE_MAIL,
+             PHASE_RCPT,
+             PHASE_DATA,
+             PHASE_DOT,
+             PHASE_QUIT,
+             PHASE_COUNT
 };
 
 enum fault { /* whose fault */
-    FAULT_NOBODY = 0,
-    FAULT_SERVER,
-    FAULT_SERVER_FROM,     /* server x From domain */
-    FAULT_SERVER_PROVIDER, /* server x mailbox provider */
-    FAULT_RECIPIENT,
-    FAULT_MESSAGE,
-    FAULT_CAMPAIGN,        /* campaign or From domain */
-    FAULT_COUNT
+             FAULT_NOBODY = 0,
+             FAULT_SERVER,
+             FAULT_SERVER_FROM,     /* server x From domain */
+             FAULT_SERVER_PROVIDER, /* server x mailbox provider */
+             FAULT_RECIPIENT,
+             FAULT_MESSAGE,
+             FAULT_CAMPAIGN, /* campaign or From domain */
+             FAULT_COUNT
 };
 
 const char *verdict_name(enum verdict v);
