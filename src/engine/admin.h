@@ -1,0 +1,72 @@
+/* What the user may ask of core: operations on servers, groups, lists, contacts, suppressions,
+ * templates, campaigns, messages, keys and the system, by name with JSON arguments.
+ * The one place that validates them for the API and the command line. It runs on the ledger thread
+ * inside a transaction of the caller, touches no socket and no fleet state: what the reactor must
+ * hear afterwards is collected in `changed`. Passwords are sealed before they are stored and are
+ * never logged, echoed or put into an error. */
+#ifndef ENGINE_ADMIN_H
+#define ENGINE_ADMIN_H
+
+#include "base/base.h"
+#include "base/err.h"
+#include "base/str.h"
+
+#include <jansson.h>
+
+struct db;
+struct secrets;
+
+enum admin_changed {
+    ADMIN_CHANGED_SERVERS = 1 << 0,   /* servers or memberships: read them again */
+    ADMIN_CHANGED_GROUPS = 1 << 1,
+    ADMIN_CHANGED_CAMPAIGNS = 1 << 2, /* see campaigns[] */
+    ADMIN_CHANGED_QUEUE = 1 << 3,     /* a message became due: look now */
+    ADMIN_CHANGED_PAUSE = 1 << 4,     /* the global pause flag */
+    ADMIN_CHANGED_SUPPRESSED = 1 << 5, /* see suppressed[] */
+    ADMIN_CHANGED_SETTINGS = 1 << 6,  /* public_url and the like */
+};
+
+struct admin_changes {
+    unsigned bits;                    /* of enum admin_changed */
+    char **suppressed;                /* keys of newly suppressed addresses */
+    size_t n_suppressed, cap_suppressed;
+    uint32_t *campaigns;              /* nums whose state changed */
+    size_t n_campaigns, cap_campaigns;
+    uint64_t *messages;               /* ids cancelled: withdraw them if they are on a desk */
+    size_t n_messages, cap_messages;
+};
+
+struct admin_context {
+    struct db *db;
+    const struct secrets *secrets;    /* seals passwords; store/secrets.h */
+    const uint8_t *token_key;         /* TOKEN_KEY_BYTES, mail/token.h */
+    uint64_t (*next_id)(void *arg);   /* ids of ours: 63 bits, time-ordered */
+    void *next_id_arg;
+    int64_t wall_ms;
+    uint64_t random;                  /* fresh for each call: MIME boundaries */
+    const char *spool_dir;            /* bodies over 64 KB */
+    const char *host;                 /* our name, right of '@' in Message-IDs */
+    const char *public_url;           /* NULL: not configured */
+    const char *http_url;             /* "http://127.0.0.1:8025": the HTTP listener */
+    const char *actor;                /* who asks, for events */
+    struct admin_changes changed;     /* empty before; freed with admin_changes_free */
+};
+
+struct admin_answer {
+    bool ok;
+    json_t *data;      /* ok: the caller's; may be NULL (null) */
+    struct err error;  /* not ok */
+};
+
+/* Runs op. The caller has begun a transaction; it commits when a->ok and rolls back when not, and
+ * answers the user after the commit only. A failed commit must undo nothing else: spool files
+ * written for it are orphans that the janitor removes. */
+void admin_execute(struct admin_context *c, const char *op, json_t *args, struct str tail,
+                   struct admin_answer *a);
+/* False: no such op here ("live.*" and the like are the reactor's). */
+bool admin_has(const char *op);
+/* True when op only reads: no transaction for writing is needed. */
+bool admin_reads_only(const char *op);
+void admin_changes_free(struct admin_changes *c);
+
+#endif
