@@ -33,6 +33,8 @@ void db_bind_f64(struct stmt *s, int n, double v);
 void db_bind_text(struct stmt *s, int n, struct str v); /* NULL when v.p is NULL; copied */
 void db_bind_cstr(struct stmt *s, int n, const char *v);
 void db_bind_blob(struct stmt *s, int n, struct str v);
+/* Not copied: v must stay as it is until the statement has run or is bound again. */
+void db_bind_text_ref(struct stmt *s, int n, struct str v);
 /* One step: *row_out true when a row stands. */
 bool db_step(struct stmt *s, bool *row_out, struct err *e) MUST_USE;
 /* Runs a statement that gives no row (or whose rows do not matter) to its end and resets it. */
@@ -48,6 +50,13 @@ int64_t db_changes(struct db *db);                      /* rows changed by the l
 bool db_exec(struct db *db, const char *sql, struct err *e) MUST_USE;
 /* Moves the write-ahead log into the main file as far as readers allow. */
 bool db_checkpoint(struct db *db, struct err *e);
+/* Size of the write-ahead log as this handle's last commit left it, in bytes. */
+uint64_t db_wal_bytes(const struct db *db);
+const char *db_path(const struct db *db);
+/* A consistent copy as a new file (readable by us only), synced; ERR_CONFLICT when it is there. */
+bool db_backup(struct db *db, const char *path, struct err *e) MUST_USE;
+/* Reads every page: ERR_CORRUPT when the file does not hold together. Slow. */
+bool db_check(struct db *db, struct err *e) MUST_USE;
 /* What the handle did so far, for the bench: syncs, bytes written, rows changed. */
 struct db_stats {
     uint64_t commits, syncs, bytes_written, rows_changed;

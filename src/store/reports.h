@@ -1,0 +1,86 @@
+/* What the API's GETs show, as JSON in the fixed forms of the API: read-only, each report within
+ * one read transaction, so that its sums agree. Changes nothing; knows nothing of HTTP.
+ * Live figures (connections, health, quotas) come in as JSON from core; without them (core is
+ * not reached) those fields are null.
+ * Lists come as {"data":[...],"next":cursor or null,"has_more":bool}. Every *out is the caller's. */
+#ifndef STORE_REPORTS_H
+#define STORE_REPORTS_H
+
+#include "base/base.h"
+#include "base/err.h"
+#include "base/str.h"
+#include "model/campaign.h"
+#include "store/db.h"
+
+#include <jansson.h>
+
+#define REPORT_LIMIT_DEFAULT 100
+#define REPORT_LIMIT_MAX     1000
+
+struct report_page {
+    const char *after; /* `next` of the page before; NULL: from the start */
+    uint64_t limit;    /* 0: REPORT_LIMIT_DEFAULT; at most REPORT_LIMIT_MAX */
+};
+
+/* live: the data of core's live.fleet, or NULL. */
+bool report_servers(struct db *db, const struct report_page *p, const json_t *live, json_t **out,
+                    struct err *e) MUST_USE;
+bool report_server(struct db *db, const char *name, const json_t *live, json_t **out,
+                   struct err *e) MUST_USE;
+bool report_groups(struct db *db, const struct report_page *p, json_t **out, struct err *e)
+    MUST_USE;
+bool report_group(struct db *db, const char *name, json_t **out, struct err *e) MUST_USE;
+
+bool report_lists(struct db *db, const struct report_page *p, json_t **out, struct err *e) MUST_USE;
+bool report_list(struct db *db, const char *name, json_t **out, struct err *e) MUST_USE;
+/* list: NULL for all contacts. */
+bool report_contacts(struct db *db, const char *list, const struct report_page *p, json_t **out,
+                     struct err *e) MUST_USE;
+bool report_contact(struct db *db, const char *key, json_t **out, struct err *e) MUST_USE;
+bool report_suppressions(struct db *db, const struct report_page *p, json_t **out, struct err *e)
+    MUST_USE;
+bool report_suppression(struct db *db, const char *key, json_t **out, struct err *e) MUST_USE;
+/* Walks contacts by id; `each` gets the JSON of report_contact. For exports. */
+bool report_walk_contacts(struct db *db, const char *list,
+                          bool (*each)(void *arg, const json_t *contact, struct err *e), void *arg,
+                          struct err *e) MUST_USE;
+
+bool report_templates(struct db *db, const struct report_page *p, json_t **out, struct err *e)
+    MUST_USE;
+bool report_template(struct db *db, const char *name, json_t **out, struct err *e) MUST_USE;
+
+/* live: the data of core's live.campaigns, or NULL. */
+bool report_campaigns(struct db *db, const struct report_page *p, const json_t *live, json_t **out,
+                      struct err *e) MUST_USE;
+bool report_campaign(struct db *db, const char *name, const json_t *live, json_t **out,
+                     struct err *e) MUST_USE;
+/* The report of INTERFACES: recipients = sent + bounced + failed + uncertain + suppressed +
+ * cancelled + expired + pending, in every snapshot. */
+bool report_campaign_figures(struct db *db, const char *name, const json_t *live, int64_t wall_ms,
+                             json_t **out, struct err *e) MUST_USE;
+
+struct report_search {
+    const char *campaign, *server, *to, *state; /* NULL: any; `to` is a key of mail/addr.h */
+};
+bool report_messages(struct db *db, const struct report_search *s, const struct report_page *p,
+                     json_t **out, struct err *e) MUST_USE;
+bool report_message(struct db *db, uint64_t id, json_t **out, struct err *e) MUST_USE;
+
+/* Counts by lane and state; live: the data of core's live.queue, or NULL. */
+bool report_queue(struct db *db, const json_t *live, int64_t wall_ms, json_t **out, struct err *e)
+    MUST_USE;
+bool report_keys(struct db *db, const struct report_page *p, json_t **out, struct err *e) MUST_USE;
+/* Oldest first after the event id `after`; newest page when there is no `after`. */
+bool report_events(struct db *db, const struct report_page *p, json_t **out, struct err *e)
+    MUST_USE;
+/* Totals of servers, contacts, messages: for status and metrics. */
+bool report_totals(struct db *db, json_t **out, struct err *e) MUST_USE;
+/* {"name","scopes":[...],"groups":[...]|null,"test"} of the live key with this hash; ERR_NOT_FOUND
+ * when there is none, it is revoked or over. */
+bool report_key_by_hash(struct db *db, struct str hash, int64_t wall_ms, json_t **out,
+                        struct err *e) MUST_USE;
+/* For the public pages: {"email","list","unsubscribed"}; ERR_NOT_FOUND when gone. */
+bool report_subscription(struct db *db, uint64_t list_id, uint64_t contact_id, json_t **out,
+                         struct err *e) MUST_USE;
+
+#endif
