@@ -14,6 +14,7 @@
 #include <jansson.h>
 
 struct db;
+struct ids;
 struct secrets;
 
 enum admin_changed {
@@ -40,8 +41,7 @@ struct admin_context {
     struct db *db;
     const struct secrets *secrets;    /* seals passwords; store/secrets.h */
     const uint8_t *token_key;         /* TOKEN_KEY_BYTES, mail/token.h */
-    uint64_t (*next_id)(void *arg);   /* ids of ours: 63 bits, time-ordered */
-    void *next_id_arg;
+    struct ids *ids;                  /* store/ids.h */
     int64_t wall_ms;
     uint64_t random;                  /* fresh for each call: MIME boundaries */
     const char *spool_dir;            /* bodies over 64 KB */

@@ -5,16 +5,13 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "link/link.h"
+#include "net/listen.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <libgen.h>
 #include <poll.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #define POOL_MAX         32
@@ -57,51 +54,6 @@ void link_client_free(struct link_client **cp)
     pthread_cond_destroy(&c->freed);
     free(c->path);
     free(c);
-}
-
-static bool unreachable(struct err *e, const char *path, const char *what)
-{
-    return err_set(e, ERR_UNREACHABLE,
-                   "the daemon is not reached at %s (%s): start it with `postfleet serve`", path,
-                   what);
-}
-
-/* sun_path holds 107 bytes; a longer path is reached through its folder's descriptor. */
-static bool address_of(const char *path, struct sockaddr_un *a, int *dir_out)
-{
-    *a = (struct sockaddr_un){.sun_family = AF_UNIX};
-    *dir_out = -1;
-    if (strlen(path) < sizeof(a->sun_path))
-        return str_copy(str_of(path), a->sun_path, sizeof(a->sun_path));
-    char *for_dir = alloc_copy(path), *for_base = alloc_copy(path);
-    *dir_out = open(dirname(for_dir), O_PATH | O_DIRECTORY | O_CLOEXEC);
-    int n = snprintf(a->sun_path, sizeof(a->sun_path), "/proc/self/fd/%d/%s", *dir_out,
-                     basename(for_base));
-    free(for_dir);
-    free(for_base);
-    return *dir_out >= 0 && n > 0 && (size_t)n < sizeof(a->sun_path);
-}
-
-int link_connect_path(const char *path, struct err *e)
-{
-    struct sockaddr_un a;
-    int dir = -1;
-    int fd = -1;
-    if (!address_of(path, &a, &dir)) {
-        unreachable(e, path, strerror(errno));
-        goto out;
-    }
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0 && connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0)
-        goto out;
-    unreachable(e, path, strerror(errno));
-    if (fd >= 0)
-        close(fd);
-    fd = -1;
-out:
-    if (dir >= 0)
-        close(dir);
-    return fd;
 }
 
 static int64_t now_ms(void)
@@ -198,9 +150,13 @@ static int connect_patiently(const char *path, int64_t due, struct err *e)
 {
     int64_t until = MIN(due, now_ms() + PATIENCE_MS);
     for (;;) {
-        int fd = link_connect_path(path, e);
-        if (fd >= 0 || now_ms() + PATIENCE_STEP_MS > until)
+        int fd = listen_unix_connect(path, e);
+        if (fd >= 0)
             return fd;
+        if (now_ms() + PATIENCE_STEP_MS > until) {
+            e->code = ERR_UNREACHABLE;
+            return -1;
+        }
         poll(NULL, 0, PATIENCE_STEP_MS);
     }
 }

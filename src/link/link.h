@@ -108,7 +108,4 @@ void link_client_free(struct link_client **c);
 bool link_call(struct link_client *c, const char *op, json_t *args, struct str tail,
                const char *actor, int timeout_ms, json_t **data_out, struct err *e) MUST_USE;
 
-/* Connects to a Unix socket whose path may be longer than sun_path. -1 with *e when that fails. */
-int link_connect_path(const char *path, struct err *e) MUST_USE;
-
 #endif

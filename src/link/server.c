@@ -10,7 +10,6 @@
 #include "net/listen.h"
 
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 struct link_peer {
@@ -194,11 +193,8 @@ static const struct conn_handler peer_handler = {
 
 static bool peer_is_ours(int fd)
 {
-    struct ucred cred;
-    socklen_t n = sizeof(cred);
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &n) != 0)
-        return false;
-    return cred.uid == 0 || cred.uid == geteuid();
+    uint32_t uid = 0;
+    return listen_peer_uid(fd, &uid) && (uid == 0 || uid == geteuid());
 }
 
 void link_server_adopt(struct link_server *s, int fd)
@@ -230,6 +226,22 @@ struct link_server *link_server_bare(struct net *n, link_handler *handler, void 
     list_init(&s->peers);
     list_init(&s->orphans);
     return s;
+}
+
+static void accepted(void *arg, int fd)
+{
+    link_server_adopt(arg, fd);
+}
+
+bool link_server_new(struct loop *l, struct net *n, const char *path, link_handler *handler,
+                     void *arg, struct link_server **out, struct err *e)
+{
+    struct link_server *s = link_server_bare(n, handler, arg);
+    s->listener = listener_unix(l, path, accepted, s, e);
+    if (!s->listener)
+        link_server_free(&s);
+    *out = s;
+    return s != NULL;
 }
 
 /* Copies out of `answer` what goes on the wire; too big a one is replaced by an error. */
