@@ -1,0 +1,62 @@
+/* The limits of one server: every window, what is reserved, what is taken, when it is free again.
+ * Counts of hour, day and month are reserved by fleet_pick and become real when the dot leaves;
+ * pace (second, minute) is taken only when the dot leaves. Pure. */
+#ifndef FLEET_QUOTA_H
+#define FLEET_QUOTA_H
+
+#include "base/base.h"
+#include "fleet/window.h"
+#include "model/server.h"
+
+enum quota_window {
+    QUOTA_SECOND = 0,
+    QUOTA_MINUTE,
+    QUOTA_HOUR,
+    QUOTA_DAY,
+    QUOTA_MONTH,
+    QUOTA_WINDOWS
+};
+
+struct quota_line {
+    uint64_t limit;       /* 0: none, and then the rest is unused */
+    bool is_calendar;     /* counted from `opened_at`, emptied by quota_open_calendar */
+    struct window window; /* sliding */
+    uint64_t used;        /* calendar */
+    int64_t opened_at, closes_at;
+};
+
+struct quota {
+    struct quota_line lines[QUOTA_WINDOWS];
+    uint64_t reserved; /* picked, dot not left yet */
+    enum counts counts;
+};
+
+const char *quota_window_name(enum quota_window w); /* "second" ... */
+int64_t quota_window_span_ms(enum quota_window w);
+
+void quota_init(struct quota *q);
+void quota_free(struct quota *q);
+/* Applies configured limits, keeping what was counted. New lines start empty. */
+void quota_configure(struct quota *q, const struct limits *l, int64_t now_ms);
+/* Pace windows begin used up (after a start the last second and minute are not known). */
+void quota_fill_pace(struct quota *q, int64_t now_ms);
+/* Puts use of the past back (from roll-ups), hour and longer. */
+void quota_load(struct quota *q, enum quota_window w, int64_t now_ms, int64_t at_ms, uint64_t n);
+void quota_open_calendar(struct quota *q, enum quota_window w, int64_t opened_at,
+                         int64_t closes_at);
+
+/* May one more be picked? If not: *free_at_out when (INT64_MAX: unknown), *window_out which. */
+bool quota_may_reserve(struct quota *q, int64_t now_ms, int64_t *free_at_out,
+                       enum quota_window *window_out);
+void quota_reserve(struct quota *q);
+void quota_return(struct quota *q);
+/* May a dot leave now? If not: *when_out. `ahead`: dots that wait already and go first. */
+bool quota_may_dot(struct quota *q, int64_t now_ms, uint32_t ahead, int64_t *when_out);
+/* The dot leaves (or, for counts = attempts without a dot, the attempt ends): reserved -> used. */
+void quota_take(struct quota *q, int64_t now_ms);
+/* The message that took at `at_ms` was refused and the server counts accepted ones only. */
+void quota_give_back(struct quota *q, int64_t now_ms, int64_t at_ms);
+uint64_t quota_used(struct quota *q, enum quota_window w, int64_t now_ms); /* with reserved */
+int64_t quota_free_at(struct quota *q, enum quota_window w, int64_t now_ms);
+
+#endif

@@ -1,0 +1,62 @@
+/* Looking at the fleet: for reports, pages and alarms. Changes nothing. */
+#include "fleet/internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static int compare(const void *a, const void *b)
+{
+    int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+bool fleet_view(struct fleet *f, uint16_t num, int64_t now_ms, struct server_view *out)
+{
+    struct fserver *s = fleet_find(f, num);
+    if (!s)
+        return false;
+    *out = (struct server_view){
+        .state = s->state,
+        .until = s->until,
+        .in_flight = s->assigned,
+        .effective_weight =
+            health_may_send(s, now_ms) && s->admin == ADMIN_ACTIVE ? health_share(s, now_ms) : 0,
+        .answered = s->answered,
+        .failures = s->failures,
+        .latency_p50_ms = -1,
+        .latency_p95_ms = -1};
+    snprintf(out->reason, sizeof out->reason, "%s", s->reason);
+    uint32_t n = MIN(s->n_latencies, (uint32_t)LATENCIES);
+    if (n) {
+        int32_t sorted[LATENCIES];
+        memcpy(sorted, s->latencies, n * sizeof *sorted);
+        qsort(sorted, n, sizeof *sorted, compare);
+        out->latency_p50_ms = sorted[n / 2];
+        out->latency_p95_ms = sorted[n * 95 / 100];
+    }
+    int64_t free_at = 0;
+    enum quota_window w = QUOTA_HOUR;
+    if (s->state == OPER_HEALTHY && !quota_may_reserve(&s->quota, now_ms, &free_at, &w)) {
+        out->state = OPER_EXHAUSTED;
+        out->until = free_at == INT64_MAX ? 0 : free_at;
+        snprintf(out->reason, sizeof out->reason, "%llu in the %s are used",
+                 (unsigned long long)s->quota.lines[w].limit, quota_window_name(w));
+    }
+    return true;
+}
+
+bool fleet_group_stalled(struct fleet *f, uint32_t group_num, int64_t now_ms)
+{
+    struct fgroup *g = fleet_find_group(f, group_num);
+    if (!g)
+        return true;
+    for (size_t i = 0; i < g->n_places; i++) {
+        struct fserver *s = g->places[i].server;
+        if (s->admin == ADMIN_ACTIVE && health_may_send(s, now_ms))
+            return false;
+    }
+    for (size_t i = 0; i < g->n_fallbacks; i++)
+        if (g->fallbacks[i] != group_num && !fleet_group_stalled(f, g->fallbacks[i], now_ms))
+            return false;
+    return true;
+}
