@@ -33,7 +33,7 @@ class Session(asyncio.Protocol):
 
     def __init__(self, server):
         self.server, self.transport = server, None
-        self.buffer = bytearray()
+        self.buffer, self.out = bytearray(), bytearray()
         self.blocked = self.closed = False
         self.mode = "command"  # command, body, chunk, auth
         self.number = self.messages = 0
@@ -52,6 +52,7 @@ class Session(asyncio.Protocol):
         if self.server.behave.get("tls") == "tls":
             self.note_tls()
         self.answer("greeting")
+        self.flush()
 
     def after_tls(self):
         self.note_tls()
@@ -72,8 +73,15 @@ class Session(asyncio.Protocol):
         self.buffer += data
         self.work()
 
+    def flush(self):
+        """Writes the answers of one turn together."""
+        if self.out and not self.closed:
+            self.transport.write(bytes(self.out))
+        self.out.clear()
+
     def close(self):
         if not self.closed:
+            self.flush()
             self.closed = True
             self.server.lost(self)
             self.transport.close()
@@ -81,6 +89,9 @@ class Session(asyncio.Protocol):
     # -- answering --------------------------------------------------------------------------
     def answer(self, phase, good=None, then=None):
         """Gives the behaviour's answer to a phase, or the good one; then() runs after it."""
+        if self.server.well and phase != "quit":
+            self.finish((good or GOOD[phase]).encode() + b"\r\n", False, then)
+            return
         behave = self.server.behave_at(phase)
         text = behave.get("reply", {}).get(phase) or good or GOOD[phase]
         raw = behave.get("raw", {}).get(phase)
@@ -102,11 +113,13 @@ class Session(asyncio.Protocol):
         self.finish(data, closing, then)
 
     async def answer_later(self, data, delay, trickle, closing, then):
+        self.flush()
         await asyncio.sleep(delay)
         for i in range(len(data) - 1 if trickle else 0):
             if self.closed:
                 return
-            self.transport.write(data[i:i + 1])
+            self.out += data[i:i + 1]
+            self.flush()
             await asyncio.sleep(trickle)
         if not self.closed:
             self.blocked = False
@@ -114,17 +127,21 @@ class Session(asyncio.Protocol):
             self.work()
 
     def finish(self, data, closing, then):
-        self.transport.write(data)
+        self.out += data
         if then and data[:1] in (b"2", b"3"):
             then()
         if closing:
             self.close()
 
     def say(self, text):
-        self.transport.write(text.encode() + b"\r\n")
+        self.out += text.encode() + b"\r\n"
 
     # -- reading ----------------------------------------------------------------------------
     def work(self):
+        self.read_on()
+        self.flush()
+
+    def read_on(self):
         while self.buffer and not self.blocked and not self.closed:
             if self.mode == "body":
                 if not self.take_body():
@@ -181,6 +198,7 @@ class Session(asyncio.Protocol):
     def do_starttls(self, rest):
         def upgrade():
             self.blocked = True
+            self.flush()
             asyncio.get_running_loop().create_task(self.upgrade())
         self.answer("starttls", then=upgrade)
 

@@ -20,6 +20,7 @@ import sys
 from record import Record
 from session import GOOD, Session
 
+ODD = {"reply", "raw", "delay", "drop", "close", "hold", "trickle", "every", "silent"}
 
 class Server:
     """One listening port with its behaviour and its figures."""
@@ -27,11 +28,15 @@ class Server:
     def __init__(self, name, config, record):
         self.name, self.record = name, record
         self.host, self.port = config.pop("host", "127.0.0.1"), config.pop("port", 0)
-        self.behave = config
+        self.set_behaviour(config)
         self.sessions, self.counts = set(), collections.Counter()
         self.seen = collections.Counter()
         self.max_sessions = self.max_messages = self.connections = 0
         self.listener = self.tls_context = None
+
+    def set_behaviour(self, behave):
+        self.behave = behave
+        self.well = not ODD & set(behave)
 
     def behave_at(self, phase):
         """The behaviour, without its phase's oddities when it is not the phase's N-th turn."""
@@ -49,7 +54,7 @@ class Server:
             self.tls_context.load_cert_chain(self.behave["cert"], self.behave["key"])
         implicit = self.tls_context if self.behave.get("tls") == "tls" else None
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        sock = socket.socket(family, socket.SOCK_STREAM)
+        sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # asyncio: no delay
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((self.host, self.port))
         self.port = sock.getsockname()[1]
@@ -117,7 +122,7 @@ async def obey(servers, command):
     server = servers.get(command.get("server"))
     op = command["op"]
     if op == "behave":
-        server.behave = command["behave"]
+        server.set_behaviour(command["behave"])
     elif op == "listen":
         await server.listen()
     elif op == "unlisten":
