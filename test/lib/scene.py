@@ -1,0 +1,65 @@
+"""A witness and a daemon in a folder of their own, and the judgement at the end of a scenario."""
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import daemon  # noqa: E402
+import tap  # noqa: E402
+import witness  # noqa: E402
+from witness import ledger  # noqa: E402
+
+
+class Scene:
+    """with Scene({"a": {}}) as s: s.daemon, s.witness. The folder stays when a check failed."""
+
+    def __init__(self, servers, start=True, env=None, prefix=(), options=()):
+        self.folder = tempfile.mkdtemp(prefix="postfleet-")
+        self.failures_before = tap.failures
+        self.witness = witness.Witness(self.folder, servers) if servers else None
+        self.daemon = daemon.Daemon(self.folder, env=env, prefix=prefix)
+        self.start_options = options
+        try:
+            if start:
+                self.daemon.start(*options)
+        except BaseException:
+            self.__exit__(*sys.exc_info())
+            raise
+
+    def add_servers(self, *options, group=None, only=None):
+        """Adds every server of the witness (or those named) to the daemon."""
+        for name, port in self.witness.ports.items():
+            if only is None or name in only:
+                self.daemon.add_server(name, port, *options, group=group)
+
+    def judge(self, campaign, people, what, whole=ledger.marked_whole, uncertain_max=None):
+        """Compares witness, rows and report; one TAP line for the ledger, one for the bound."""
+        rows, report = self.daemon.messages(campaign), self.daemon.report(campaign)
+        found = ledger.check(self.witness.log, rows, people, report, whole)
+        tap.ok(not found.faults(), f"{what}: nothing lost, doubled, phantom, cut or misreported",
+               found)
+        if uncertain_max is not None:
+            tap.ok(len(found.uncertain) <= uncertain_max,
+                   f"{what}: {len(found.uncertain)} uncertain, at most {uncertain_max}", found)
+        return found, report
+
+    def check_ledger(self, what):
+        """The daemon's own check of its books; the daemon must be stopped."""
+        done = self.daemon.run("db", "check", "--ledger")
+        tap.ok(done.returncode == 0, f"{what}: db check --ledger", done.stdout + done.stderr)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.daemon.__exit__()
+        if self.witness:
+            self.witness.stop()
+        words = self.daemon.sanitizer_words()
+        if words:
+            tap.ok(False, "no sanitizer report", "\n".join(words))
+        if error[0] is None and tap.failures == self.failures_before:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        else:
+            tap.note(f"kept: {self.folder}")
