@@ -14,7 +14,7 @@ CREATE TABLE server (
     port INTEGER NOT NULL,
     tls INTEGER NOT NULL,           -- enum tls_mode
     tls_verify INTEGER NOT NULL,
-    user TEXT,
+    user_name TEXT,
     password BLOB,                  -- AEAD, see store/secrets.h
     from_address TEXT,
     reply_to TEXT,
@@ -74,12 +74,20 @@ CREATE TABLE membership (
     priority INTEGER NOT NULL,
     PRIMARY KEY (group_num, server_num)
 ) WITHOUT ROWID;
+CREATE INDEX membership_server ON membership (server_num);
 
 CREATE TABLE list (
     id INTEGER PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,
-    created_at INTEGER NOT NULL
+    created_at INTEGER NOT NULL,
+    members INTEGER NOT NULL,       -- kept in the transaction of the memberships
+    unsubscribed INTEGER NOT NULL   -- of them
 );
+
+CREATE TABLE contact_field (        -- names of fields ever seen: the columns of an export
+    name TEXT PRIMARY KEY,
+    position INTEGER NOT NULL
+) WITHOUT ROWID;
 
 CREATE TABLE contact (
     id INTEGER PRIMARY KEY,         -- dense: 1, 2, 3 ... (the audience bitmap counts on it)
@@ -107,6 +115,9 @@ CREATE TABLE suppression (
     server_num INTEGER,
     message_id INTEGER
 ) WITHOUT ROWID;
+CREATE INDEX suppression_server ON suppression (server_num, since) WHERE server_num IS NOT NULL;
+CREATE INDEX suppression_provisional ON suppression (provisional_until)
+    WHERE provisional_until IS NOT NULL;
 
 CREATE TABLE soft_bounce (          -- distinct messages that soft-bounced, per address
     address TEXT NOT NULL,

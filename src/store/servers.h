@@ -16,7 +16,8 @@ struct secrets;
  * ERR_REFUSED: all 65,535 numbers are used. */
 bool servers_add(struct db *db, const struct secrets *key, struct server *s,
                  struct err *e) MUST_USE;
-/* Writes all of s over the row of s->num (the name too). s->updated_at is the caller's. */
+/* Writes all of s, read with the key, over the row of s->num (the name too). s->updated_at is the
+ * caller's. */
 bool servers_update(struct db *db, const struct secrets *key, const struct server *s,
                     struct err *e) MUST_USE;
 /* The caller frees *out (server_free). key NULL: passwords are left out (NULL). Removed ones are
