@@ -46,7 +46,9 @@ struct smtp_envelope {
     bool is_8bit;            /* needs 8BITMIME */
     bool needs_utf8;         /* needs SMTPUTF8 */
     bool require_tls;        /* REQUIRETLS, RFC 8689 */
-    struct str dsn_ret, dsn_envid, dsn_notify, dsn_orcpt; /* RFC 3461; STR_NONE: not asked */
+    /* RFC 3461; STR_NONE: not asked. ret and notify are keywords; envid and the address orcpt are
+     * plain, the machine writes them as xtext. Passed over when the server does not offer DSN. */
+    struct str dsn_ret, dsn_envid, dsn_notify, dsn_orcpt;
 };
 
 enum smtp_take {
@@ -59,7 +61,9 @@ enum smtp_event_kind {
     SMTP_EVENT_NONE = 0,
     SMTP_EVENT_START_TLS, /* driver: handshake now, then smtp_client_tls_done */
     SMTP_EVENT_READY,     /* greeting, EHLO, TLS, AUTH passed */
-    SMTP_EVENT_BEGUN,     /* id: its MAIL RCPT DATA are in the output: ask for the intent now */
+    SMTP_EVENT_BEGUN,     /* id: its MAIL RCPT DATA are in the output: ask for the intent now;
+                             without PIPELINING that is after RCPT was accepted, so a message may
+                             be DONE without it */
     SMTP_EVENT_DOT_ASK,   /* id: wants permission for the dot; permit now or later, or withdraw */
     SMTP_EVENT_DONE,      /* id: over, see `end` */
     SMTP_EVENT_END,       /* the connection is over, see `end`; close the socket. No event follows */
@@ -76,7 +80,7 @@ enum smtp_end {
     SMTP_END_REPLY,     /* END: the server's reply ended the session (greeting 5xx, 421, AUTH 535) */
     SMTP_END_PROTOCOL,  /* END: the peer does not speak SMTP as it must */
     SMTP_END_TLS,       /* END: handshake failed, or TLS wanted and not offered */
-    SMTP_END_QUIT,      /* END: as agreed */
+    SMTP_END_QUIT,      /* END: as agreed, or by our own choice (a 354 cannot be taken back) */
 };
 
 enum smtp_phase { /* same order and meaning as model/verdict.h, from GREETING on */
@@ -98,11 +102,13 @@ struct smtp_event {
     enum smtp_phase phase;
     int code;              /* 0: no reply */
     uint8_t enhanced[3];
-    struct str text;       /* all lines of the reply joined by blanks; valid until the next call */
-    bool stale;            /* END/DONE LOST: closed on a reused connection before the first reply
-                              to this message: no fault, once more on a fresh connection */
-    bool reconnect;        /* DONE REFUSED: 503 and the like on a reused connection: not a verdict,
-                              try again on a fresh connection */
+    struct str text;       /* all lines of the reply joined by blanks, without their codes; or, with
+                              code 0, what happened, for people; valid until the next call */
+    bool stale;            /* END/DONE LOST: closed (also by 421, or RSET refused) on a reused
+                              connection before the first reply to this message: no fault, once more
+                              on a fresh connection */
+    bool reconnect;        /* DONE REFUSED: 503, or 421 to MAIL, on a reused connection: not a
+                              verdict, try again on a fresh connection; this one ends */
 };
 
 struct smtp_caps {
@@ -142,7 +148,8 @@ bool smtp_client_dot_left(const struct smtp_client *c, uint64_t id);
 void smtp_client_quit(struct smtp_client *c, int64_t now_ms);
 
 /* Up to `max` slices (zero-copy, valid until the next call) to be written in order as one write.
- * 0: nothing to write. */
+ * 0: nothing to write. One output holds at most 256 KB of body, and many dots that begin lines can
+ * use the slices up: after smtp_client_sent took all of it, ask again until 0. */
 size_t smtp_client_output(struct smtp_client *c, struct str *slices, size_t max);
 /* The kernel (or TLS) took the first n bytes of the last output; n > 0. */
 void smtp_client_sent(struct smtp_client *c, size_t n, int64_t now_ms);
