@@ -61,7 +61,7 @@ struct net *net_new(struct loop *l, const struct net_config *cfg)
     n->dns = dns_new(l, &dns, &e);
     n->tls = n->dns ? tls_new(cfg->ca_file, &e) : NULL;
     if (!n->tls) {
-        log_event(LOG_ERROR, "net.setup_failed", "error=\"%s\"", e.text);
+        log_event(LOG_ERROR, "net.setup_failed", "error=%s", e.text);
         net_free(&n);
     }
     return n;

@@ -205,7 +205,7 @@ static void channel_refresh(struct dns *d)
         ares_destroy(old);
         return;
     }
-    log_event(LOG_WARNING, "dns.config_unread", "error=\"%s\"", e.text);
+    log_event(LOG_WARNING, "dns.config_unread", "error=%s", e.text);
     d->channel = old;
 }
 
