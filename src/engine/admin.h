@@ -15,47 +15,57 @@
 
 struct db;
 struct ids;
+struct people;
 struct secrets;
 
 enum admin_changed {
-    ADMIN_CHANGED_SERVERS = 1 << 0,   /* servers or memberships: read them again */
+    ADMIN_CHANGED_SERVERS = 1 << 0, /* servers or memberships: read them again */
     ADMIN_CHANGED_GROUPS = 1 << 1,
-    ADMIN_CHANGED_CAMPAIGNS = 1 << 2, /* see campaigns[] */
-    ADMIN_CHANGED_QUEUE = 1 << 3,     /* a message became due: look now */
-    ADMIN_CHANGED_PAUSE = 1 << 4,     /* the global pause flag */
+    ADMIN_CHANGED_CAMPAIGNS = 1 << 2,  /* see campaigns[] */
+    ADMIN_CHANGED_QUEUE = 1 << 3,      /* a message became due: look now */
+    ADMIN_CHANGED_PAUSE = 1 << 4,      /* the global pause flag */
     ADMIN_CHANGED_SUPPRESSED = 1 << 5, /* see suppressed[] */
-    ADMIN_CHANGED_SETTINGS = 1 << 6,  /* public_url and the like */
+    ADMIN_CHANGED_LEFT = 1 << 6,       /* see left[] */
+    ADMIN_CHANGED_MESSAGES = 1 << 7,   /* see messages[] */
+};
+
+struct admin_left {
+    uint64_t list_id, contact_id;
 };
 
 struct admin_changes {
-    unsigned bits;                    /* of enum admin_changed */
-    char **suppressed;                /* keys of newly suppressed addresses */
+    unsigned bits;     /* of enum admin_changed */
+    char **suppressed; /* keys of newly suppressed addresses */
     size_t n_suppressed, cap_suppressed;
-    uint32_t *campaigns;              /* nums whose state changed */
+    uint32_t *campaigns; /* nums whose state changed */
     size_t n_campaigns, cap_campaigns;
-    uint64_t *messages;               /* ids cancelled: withdraw them if they are on a desk */
+    uint64_t *messages; /* to be cancelled while core works on them: withdraw them
+                           (before the dot) and settle them as cancelled */
     size_t n_messages, cap_messages;
+    struct admin_left *left; /* who left a list: mail of its campaigns is withdrawn */
+    size_t n_left, cap_left;
 };
 
 struct admin_context {
     struct db *db;
-    const struct secrets *secrets;    /* seals passwords; store/secrets.h */
-    const uint8_t *token_key;         /* TOKEN_KEY_BYTES, mail/token.h */
-    struct ids *ids;                  /* store/ids.h */
+    const struct secrets *secrets; /* seals passwords; store/secrets.h */
+    const uint8_t *token_key;      /* TOKEN_KEY_BYTES, mail/token.h */
+    struct ids *ids;               /* store/ids.h */
+    struct people *people;         /* store/people.h, opened on db */
     int64_t wall_ms;
-    uint64_t random;                  /* fresh for each call: MIME boundaries */
-    const char *spool_dir;            /* bodies over 64 KB */
-    const char *host;                 /* our name, right of '@' in Message-IDs */
-    const char *public_url;           /* NULL: not configured */
-    const char *http_url;             /* "http://127.0.0.1:8025": the HTTP listener */
-    const char *actor;                /* who asks, for events */
-    struct admin_changes changed;     /* empty before; freed with admin_changes_free */
+    uint64_t random;              /* fresh for each call: MIME boundaries */
+    const char *spool_dir;        /* bodies over 64 KB */
+    const char *host;             /* our name, right of '@' in Message-IDs */
+    const char *public_url;       /* NULL: not configured */
+    const char *http_url;         /* "http://127.0.0.1:8025": the HTTP listener */
+    const char *actor;            /* who asks, for events */
+    struct admin_changes changed; /* empty before; freed with admin_changes_free */
 };
 
 struct admin_answer {
     bool ok;
-    json_t *data;      /* ok: the caller's; may be NULL (null) */
-    struct err error;  /* not ok */
+    json_t *data;     /* ok: the caller's; may be NULL (null) */
+    struct err error; /* not ok */
 };
 
 /* Runs op. The caller has begun a transaction; it commits when a->ok and rolls back when not, and

@@ -20,7 +20,7 @@
 
 struct link_client {
     char *path;
-    unsigned n;               /* connections allowed */
+    unsigned n; /* connections allowed */
     pthread_mutex_t lock;
     pthread_cond_t freed;
     int idle[POOL_MAX];
@@ -240,8 +240,8 @@ static void place_give(struct link_client *c, int fd, bool usable)
 static bool call_build(struct buf *b, const char *op, json_t *args, struct str tail,
                        const char *actor, uint64_t id, struct err *e)
 {
-    json_t *call = json_pack("{s:s, s:O?, s:s}", "op", op, "args", args, "actor",
-                             actor ? actor : "");
+    json_t *call =
+        json_pack("{s:s, s:O?, s:s}", "op", op, "args", args, "actor", actor ? actor : "");
     char *text = call ? json_dumps(call, JSON_COMPACT) : NULL;
     bool ok = text && link_frame_add(b, LINK_CALL, id, str_of(text), tail);
     free(text);

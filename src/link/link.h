@@ -16,12 +16,12 @@
 
 #include <jansson.h>
 
-#define LINK_VERSION          1
-#define LINK_HEADER_BYTES     16u           /* length, version, type, zero, id */
-#define LINK_FRAME_MAX        (48u << 20)   /* bytes behind the length field */
-#define LINK_OUTSTANDING_MAX  64u           /* unanswered calls of one connection */
-#define LINK_BYTES_MAX        (192u << 20)  /* unanswered bytes of all connections of a server */
-#define LINK_CONNECTIONS_MAX  64u
+#define LINK_VERSION         1
+#define LINK_HEADER_BYTES    16u          /* length, version, type, zero, id */
+#define LINK_FRAME_MAX       (48u << 20)  /* bytes behind the length field */
+#define LINK_OUTSTANDING_MAX 64u          /* unanswered calls of one connection */
+#define LINK_BYTES_MAX       (192u << 20) /* unanswered bytes of all connections of a server */
+#define LINK_CONNECTIONS_MAX 64u
 
 /* ---- frames (frame.c; no socket) ---- */
 

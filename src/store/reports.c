@@ -86,9 +86,8 @@ json_t *part_page_of(json_t *data, json_t *next)
                      has_more);
 }
 
-bool part_page(struct db *db, struct stmt *s, uint64_t limit, int key_col,
-               json_t *(*make)(void *arg, struct db *db, struct stmt *s), void *arg, json_t **out,
-               struct err *e)
+bool part_page(struct db *db, struct stmt *s, uint64_t limit, int key_col, part_make *make,
+               void *arg, json_t **out, struct err *e)
 {
     json_t *data = json_array(), *last = json_null(), *next = NULL;
     bool row = false, ok;
@@ -121,4 +120,41 @@ bool part_row(struct stmt *s, const char *what, const char *name, struct err *e)
         return true;
     db_reset(s);
     return err_set(e, ERR_NOT_FOUND, "%s \"%.120s\": there is none", what, name);
+}
+
+bool part_select(struct db *db, const char *sql, const struct report_page *p, int key_col,
+                 part_make *make, void *arg, json_t **out, struct err *e)
+{
+    bool begun;
+    if (!part_begin(db, &begun, e))
+        return false;
+    struct stmt *s = db_stmt(db, sql, e);
+    bool ok = false;
+    if (s) {
+        db_bind_cstr(s, 1, p->after ? p->after : "");
+        db_bind_i64(s, 2, (int64_t)part_limit(p) + 1);
+        ok = part_page(db, s, part_limit(p), key_col, make, arg, out, e);
+    }
+    part_end(db, begun);
+    return ok;
+}
+
+bool part_select_one(struct db *db, const char *sql, const char *what, const char *name,
+                     part_make *make, void *arg, json_t **out, struct err *e)
+{
+    bool begun;
+    if (!part_begin(db, &begun, e))
+        return false;
+    struct stmt *s = db_stmt(db, sql, e);
+    bool ok = false;
+    if (s) {
+        db_bind_cstr(s, 1, name);
+        ok = part_row(s, what, name, e);
+        if (ok) {
+            *out = make(arg, db, s);
+            db_reset(s);
+        }
+    }
+    part_end(db, begun);
+    return ok;
 }

@@ -2,7 +2,8 @@
  * one read transaction, so that its sums agree. Changes nothing; knows nothing of HTTP.
  * Live figures (connections, health, quotas) come in as JSON from core; without them (core is
  * not reached) those fields are null.
- * Lists come as {"data":[...],"next":cursor or null,"has_more":bool}. Every *out is the caller's. */
+ * Lists come as {"data":[...],"next":cursor or null,"has_more":bool}. Every *out is the caller's.
+ */
 #ifndef STORE_REPORTS_H
 #define STORE_REPORTS_H
 
@@ -27,8 +28,8 @@ bool report_servers(struct db *db, const struct report_page *p, const json_t *li
                     struct err *e) MUST_USE;
 bool report_server(struct db *db, const char *name, const json_t *live, json_t **out,
                    struct err *e) MUST_USE;
-bool report_groups(struct db *db, const struct report_page *p, json_t **out, struct err *e)
-    MUST_USE;
+bool report_groups(struct db *db, const struct report_page *p, json_t **out,
+                   struct err *e) MUST_USE;
 bool report_group(struct db *db, const char *name, json_t **out, struct err *e) MUST_USE;
 
 bool report_lists(struct db *db, const struct report_page *p, json_t **out, struct err *e) MUST_USE;
@@ -37,16 +38,16 @@ bool report_list(struct db *db, const char *name, json_t **out, struct err *e) M
 bool report_contacts(struct db *db, const char *list, const struct report_page *p, json_t **out,
                      struct err *e) MUST_USE;
 bool report_contact(struct db *db, const char *key, json_t **out, struct err *e) MUST_USE;
-bool report_suppressions(struct db *db, const struct report_page *p, json_t **out, struct err *e)
-    MUST_USE;
+bool report_suppressions(struct db *db, const struct report_page *p, json_t **out,
+                         struct err *e) MUST_USE;
 bool report_suppression(struct db *db, const char *key, json_t **out, struct err *e) MUST_USE;
 /* Walks contacts by id; `each` gets the JSON of report_contact. For exports. */
 bool report_walk_contacts(struct db *db, const char *list,
                           bool (*each)(void *arg, const json_t *contact, struct err *e), void *arg,
                           struct err *e) MUST_USE;
 
-bool report_templates(struct db *db, const struct report_page *p, json_t **out, struct err *e)
-    MUST_USE;
+bool report_templates(struct db *db, const struct report_page *p, json_t **out,
+                      struct err *e) MUST_USE;
 bool report_template(struct db *db, const char *name, json_t **out, struct err *e) MUST_USE;
 
 /* live: the data of core's live.campaigns, or NULL. */
@@ -67,12 +68,12 @@ bool report_messages(struct db *db, const struct report_search *s, const struct 
 bool report_message(struct db *db, uint64_t id, json_t **out, struct err *e) MUST_USE;
 
 /* Counts by lane and state; live: the data of core's live.queue, or NULL. */
-bool report_queue(struct db *db, const json_t *live, int64_t wall_ms, json_t **out, struct err *e)
-    MUST_USE;
+bool report_queue(struct db *db, const json_t *live, int64_t wall_ms, json_t **out,
+                  struct err *e) MUST_USE;
 bool report_keys(struct db *db, const struct report_page *p, json_t **out, struct err *e) MUST_USE;
 /* Oldest first after the event id `after`; newest page when there is no `after`. */
-bool report_events(struct db *db, const struct report_page *p, json_t **out, struct err *e)
-    MUST_USE;
+bool report_events(struct db *db, const struct report_page *p, json_t **out,
+                   struct err *e) MUST_USE;
 /* Totals of servers, contacts, messages: for status and metrics. */
 bool report_totals(struct db *db, json_t **out, struct err *e) MUST_USE;
 /* {"name","scopes":[...],"groups":[...]|null,"test"} of the live key with this hash; ERR_NOT_FOUND

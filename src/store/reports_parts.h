@@ -7,7 +7,7 @@
 /* Text of a column or slice; bad UTF-8 becomes U+FFFD; no pointer becomes null. */
 json_t *part_text(struct str s) MUST_USE;
 json_t *part_column(struct stmt *s, int col) MUST_USE;
-json_t *part_time(int64_t wall_ms) MUST_USE;        /* RFC 3339; 0: null */
+json_t *part_time(int64_t wall_ms) MUST_USE;         /* RFC 3339; 0: null */
 json_t *part_json(struct stmt *s, int col) MUST_USE; /* a column that holds JSON; NULL: null */
 json_t *part_id(const char *prefix, uint64_t id) MUST_USE;
 json_t *part_count(uint64_t n, bool zero_is_null) MUST_USE;
@@ -17,11 +17,18 @@ bool part_begin(struct db *db, bool *begun_out, struct err *e) MUST_USE;
 void part_end(struct db *db, bool begun);
 
 uint64_t part_limit(const struct report_page *p);
-/* Runs a query for one page: `make` turns a row into JSON, column key_col is the cursor. The
- * query must be ordered by that column and ask for limit + 1 rows. Steals nothing. */
-bool part_page(struct db *db, struct stmt *s, uint64_t limit, int key_col,
-               json_t *(*make)(void *arg, struct db *db, struct stmt *s), void *arg, json_t **out,
-               struct err *e) MUST_USE;
+/* Turns the row that stands into JSON; may run other statements. */
+typedef json_t *part_make(void *arg, struct db *db, struct stmt *s);
+/* Runs a query for one page: column key_col is the cursor. The query must be ordered by that
+ * column and ask for limit + 1 rows. */
+bool part_page(struct db *db, struct stmt *s, uint64_t limit, int key_col, part_make *make,
+               void *arg, json_t **out, struct err *e) MUST_USE;
+/* The whole of it for a query whose $1 is the cursor (a text; p->after or "") and $2 the rows. */
+bool part_select(struct db *db, const char *sql, const struct report_page *p, int key_col,
+                 part_make *make, void *arg, json_t **out, struct err *e) MUST_USE;
+/* The one row whose key is $1; ERR_NOT_FOUND "WHAT "NAME": there is none". */
+bool part_select_one(struct db *db, const char *sql, const char *what, const char *name,
+                     part_make *make, void *arg, json_t **out, struct err *e) MUST_USE;
 json_t *part_page_of(json_t *data, json_t *next) MUST_USE; /* steals both */
 /* One row: ERR_NOT_FOUND "WHAT NAME: there is none" when absent. */
 bool part_row(struct stmt *s, const char *what, const char *name, struct err *e) MUST_USE;

@@ -54,12 +54,12 @@ static void test_frame_refuses_what_is_wrong(void **state)
         const char *bytes;
         size_t n;
     } cases[] = {
-        {"\x00\x00\x00\x00", 4},                                                 /* too short */
-        {"\xff\xff\xff\xff", 4},                                                 /* too long */
-        {"\x00\x00\x00\x10\x02\x01\0\0\0\0\0\0\0\0\0\0", 16},                    /* version 2 */
-        {"\x00\x00\x00\x10\x01\x00\0\0\0\0\0\0\0\0\0\0", 16},                    /* type 0 */
-        {"\x00\x00\x00\x10\x01\x09\0\0\0\0\0\0\0\0\0\0", 16},                    /* type 9 */
-        {"\x00\x00\x00\x10\x01\x01\0\1\0\0\0\0\0\0\0\0", 16},                    /* not zero */
+        {"\x00\x00\x00\x00", 4},                              /* too short */
+        {"\xff\xff\xff\xff", 4},                              /* too long */
+        {"\x00\x00\x00\x10\x02\x01\0\0\0\0\0\0\0\0\0\0", 16}, /* version 2 */
+        {"\x00\x00\x00\x10\x01\x00\0\0\0\0\0\0\0\0\0\0", 16}, /* type 0 */
+        {"\x00\x00\x00\x10\x01\x09\0\0\0\0\0\0\0\0\0\0", 16}, /* type 9 */
+        {"\x00\x00\x00\x10\x01\x01\0\1\0\0\0\0\0\0\0\0", 16}, /* not zero */
     };
     for (size_t i = 0; i < countof(cases); i++) {
         struct link_frame f;
@@ -69,9 +69,9 @@ static void test_frame_refuses_what_is_wrong(void **state)
                          LINK_BROKEN);
         assert_true(e.text[0] != '\0');
     }
-    static const struct str payloads[] = {
-        {"\0\0\0", 3}, {"\0\0\0\x05{}", 6}, {"\0\0\0\x02[]", 6}, {"\0\0\0\x01{", 5}, {"\0\0\0\0", 4},
-        {"\0\0\0\x0d{\"a\":1,\"a\":2}", 17}};
+    static const struct str payloads[] = {{"\0\0\0", 3},       {"\0\0\0\x05{}", 6},
+                                          {"\0\0\0\x02[]", 6}, {"\0\0\0\x01{", 5},
+                                          {"\0\0\0\0", 4},     {"\0\0\0\x0d{\"a\":1,\"a\":2}", 17}};
     for (size_t i = 0; i < countof(payloads); i++) {
         json_t *j = NULL;
         struct str tail;

@@ -1,0 +1,120 @@
+/* The door: finds an operation by name, runs it, collects its answer.
+ * Holds the list of nouns and the set of changes; decides nothing itself. */
+#include "engine/admin.h"
+
+#include "base/alloc.h"
+#include "engine/admin_parts.h"
+#include "store/events.h"
+#include "store/ids.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static const struct admin_noun *const nouns[] = {
+    &admin_servers,   &admin_groups,       &admin_lists,    &admin_contacts, &admin_templates,
+    &admin_campaigns, &admin_suppressions, &admin_messages, &admin_keys,     &admin_system};
+
+static const struct admin_entry *find(const char *op)
+{
+    for (size_t i = 0; i < countof(nouns); i++)
+        for (size_t k = 0; k < nouns[i]->n; k++)
+            if (!strcmp(nouns[i]->entries[k].op, op))
+                return &nouns[i]->entries[k];
+    return NULL;
+}
+
+bool admin_has(const char *op)
+{
+    return find(op) != NULL;
+}
+
+bool admin_reads_only(const char *op)
+{
+    const struct admin_entry *entry = find(op);
+    return entry && entry->reads_only;
+}
+
+void admin_execute(struct admin_context *c, const char *op, json_t *args, struct str tail,
+                   struct admin_answer *a)
+{
+    *a = (struct admin_answer){.ok = false};
+    const struct admin_entry *entry = find(op);
+    if (!entry) {
+        err_set(&a->error, ERR_NOT_FOUND, "%.60s: there is no such operation", op);
+        return;
+    }
+    json_t *none = NULL;
+    if (!json_is_object(args))
+        args = none = json_object();
+    a->ok = entry->run(c, args, tail, &a->data, &a->error);
+    if (!a->ok) {
+        json_decref(a->data);
+        a->data = NULL;
+    }
+    json_decref(none);
+}
+
+bool note_event(struct admin_context *c, const char *kind, const char *subject, struct err *e)
+{
+    char reason[200];
+    snprintf(reason, sizeof(reason), "by %s", c->actor && *c->actor ? c->actor : "the user");
+    struct event ev = {.id = ids_next(c->ids, c->wall_ms),
+                       .at = c->wall_ms,
+                       .kind = str_of(kind),
+                       .subject = str_of(subject),
+                       .reason = str_of(reason),
+                       .data = STR_NONE};
+    return events_append(c->db, &ev, e);
+}
+
+static size_t room_for_one_more(size_t n, size_t cap)
+{
+    return n < cap ? cap : MAX((size_t)8, cap * 2);
+}
+
+void changed_campaign(struct admin_context *c, uint32_t num)
+{
+    struct admin_changes *ch = &c->changed;
+    ch->bits |= ADMIN_CHANGED_CAMPAIGNS;
+    ch->cap_campaigns = room_for_one_more(ch->n_campaigns, ch->cap_campaigns);
+    ch->campaigns = alloc_resize(ch->campaigns, ch->cap_campaigns * sizeof(*ch->campaigns));
+    ch->campaigns[ch->n_campaigns++] = num;
+}
+
+void changed_suppressed(struct admin_context *c, const char *key)
+{
+    struct admin_changes *ch = &c->changed;
+    ch->bits |= ADMIN_CHANGED_SUPPRESSED;
+    ch->cap_suppressed = room_for_one_more(ch->n_suppressed, ch->cap_suppressed);
+    ch->suppressed = alloc_resize(ch->suppressed, ch->cap_suppressed * sizeof(*ch->suppressed));
+    ch->suppressed[ch->n_suppressed++] = alloc_copy(key);
+}
+
+void changed_message(struct admin_context *c, uint64_t id)
+{
+    struct admin_changes *ch = &c->changed;
+    ch->bits |= ADMIN_CHANGED_MESSAGES;
+    ch->cap_messages = room_for_one_more(ch->n_messages, ch->cap_messages);
+    ch->messages = alloc_resize(ch->messages, ch->cap_messages * sizeof(*ch->messages));
+    ch->messages[ch->n_messages++] = id;
+}
+
+void changed_left(struct admin_context *c, uint64_t list_id, uint64_t contact_id)
+{
+    struct admin_changes *ch = &c->changed;
+    ch->bits |= ADMIN_CHANGED_LEFT;
+    ch->cap_left = room_for_one_more(ch->n_left, ch->cap_left);
+    ch->left = alloc_resize(ch->left, ch->cap_left * sizeof(*ch->left));
+    ch->left[ch->n_left++] = (struct admin_left){list_id, contact_id};
+}
+
+void admin_changes_free(struct admin_changes *c)
+{
+    for (size_t i = 0; i < c->n_suppressed; i++)
+        free(c->suppressed[i]);
+    free(c->suppressed);
+    free(c->campaigns);
+    free(c->messages);
+    free(c->left);
+    *c = (struct admin_changes){0};
+}

@@ -1,0 +1,113 @@
+/* See admin_content.h. Holds no state; decides nothing about campaigns. */
+#include "engine/admin_content.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+
+#include <stdlib.h>
+
+static const char *const part_names[CONTENT_PARTS] = {"subject", "html", "text"};
+
+const char *content_part_name(enum content_part p)
+{
+    return part_names[p];
+}
+
+bool content_compile(const char *subject, const char *html, const char *text, struct content *out,
+                     struct err *e)
+{
+    const char *sources[CONTENT_PARTS] = {subject, html, text};
+    *out = (struct content){{NULL}};
+    for (int p = 0; p < CONTENT_PARTS; p++) {
+        enum template_kind kind = p == CONTENT_HTML ? TEMPLATE_HTML : TEMPLATE_TEXT;
+        if (sources[p] && !template_compile(str_of(sources[p]), kind, &out->part[p], e))
+            return err_prefix(e, "%s", part_names[p]);
+    }
+    return true;
+}
+
+void content_free(struct content *c)
+{
+    for (int p = 0; p < CONTENT_PARTS; p++)
+        template_free(&c->part[p]);
+}
+
+bool content_each(const struct content *c,
+                  bool (*each)(void *arg, enum content_part part, struct str name, bool has_default,
+                               int line, int column, struct err *e),
+                  void *arg, struct err *e)
+{
+    for (int p = 0; p < CONTENT_PARTS; p++) {
+        size_t n = c->part[p] ? template_variables(c->part[p]) : 0;
+        for (size_t i = 0; i < n; i++) {
+            bool has_default = false;
+            int line = 0, column = 0;
+            struct str name = template_variable(c->part[p], i, &has_default, &line, &column);
+            if (!each(arg, (enum content_part)p, name, has_default, line, column, e))
+                return false;
+        }
+    }
+    return true;
+}
+
+bool content_is_known(struct str name)
+{
+    static const char *const words[] = {
+        "contact.email", "campaign.name",   "list.name", "unsubscribe_url",
+        "view_url",      "preferences_url", "date"};
+    for (size_t i = 0; i < countof(words); i++)
+        if (str_is(name, words[i]))
+            return true;
+    return false;
+}
+
+bool content_has(const struct content *c, enum content_part part, const char *name)
+{
+    size_t n = c->part[part] ? template_variables(c->part[part]) : 0;
+    for (size_t i = 0; i < n; i++) {
+        bool has_default;
+        int line, column;
+        if (str_is(template_variable(c->part[part], i, &has_default, &line, &column), name))
+            return true;
+    }
+    return false;
+}
+
+struct str content_value(const struct content_facts *f, struct str name, char *scratch)
+{
+    const struct {
+        const char *word, *value;
+    } facts[] = {{"contact.email", f->email}, {"campaign.name", f->campaign},
+                 {"list.name", f->list},      {"unsubscribe_url", f->unsubscribe_url},
+                 {"view_url", f->view_url},   {"preferences_url", f->preferences_url}};
+    for (size_t i = 0; i < countof(facts); i++)
+        if (str_is(name, facts[i].word))
+            return str_of(facts[i].value);
+    if (str_is(name, "date")) {
+        clock_format(f->wall_ms, scratch);
+        return str_from(scratch, 10);
+    }
+    if (!str_starts(name, STR("contact.")) || !f->fields)
+        return STR_NONE;
+    struct str field = str_from_index(name, 8);
+    json_t *v = json_object_getn(f->fields, field.p, field.n);
+    return str_from(json_string_value(v), json_string_length(v));
+}
+
+bool content_render(const struct content *c, enum content_part part, const struct content_facts *f,
+                    struct buf *out, struct err *e)
+{
+    const struct template *t = c->part[part];
+    size_t n = template_variables(t);
+    struct str *values = alloc_many(struct str, n + 1);
+    char date[64];
+    for (size_t i = 0; i < n; i++) {
+        bool has_default;
+        int line, column;
+        struct str name = template_variable(t, i, &has_default, &line, &column);
+        values[i] = content_value(f, name, date);
+    }
+    bool ok = template_render(t, values, NULL, out, e);
+    free(values);
+    return ok || err_prefix(e, "%s", part_names[part]);
+}

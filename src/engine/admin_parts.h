@@ -1,0 +1,109 @@
+/* Private to engine/admin_*.c: the table of operations and the reading of their arguments.
+ * Every reader checks type, length, range and characters, and names field, value and remedy in its
+ * error. A field that an operation does not know is refused, never ignored. */
+#ifndef ENGINE_ADMIN_PARTS_H
+#define ENGINE_ADMIN_PARTS_H
+
+#include "engine/admin.h"
+
+/* args: an object. *data_out: the answer's data, NULL before. False with *e. */
+typedef bool admin_op(struct admin_context *c, json_t *args, struct str tail, json_t **data_out,
+                      struct err *e);
+
+struct admin_entry {
+    const char *op;
+    admin_op *run;
+    bool reads_only;
+};
+
+struct admin_noun {
+    const struct admin_entry *entries;
+    size_t n;
+};
+
+extern const struct admin_noun admin_servers, admin_groups, admin_lists, admin_contacts,
+    admin_templates, admin_campaigns, admin_suppressions, admin_messages, admin_keys, admin_system;
+
+/* ---- arguments (admin_args.c) ---- */
+
+/* Refuses fields that are not in `known` (ends with NULL), with the nearest known one. */
+bool args_known(json_t *args, const char *const *known, struct err *e) MUST_USE;
+/* A text without control characters, NULL when absent, null or "". Borrowed from args. */
+bool args_text(json_t *args, const char *field, size_t max, const char **out,
+               struct err *e) MUST_USE;
+/* As args_text, but must be there. */
+bool args_need(json_t *args, const char *field, size_t max, const char **out,
+               struct err *e) MUST_USE;
+/* May hold line breaks and tabs; STR_NONE when absent. */
+bool args_body(json_t *args, const char *field, size_t max, struct str *out,
+               struct err *e) MUST_USE;
+/* A name of a thing of ours, as store/names.h wants it. */
+bool args_name(json_t *args, const char *field, const char **out, struct err *e) MUST_USE;
+bool args_bool(json_t *args, const char *field, bool fallback, bool *out, struct err *e) MUST_USE;
+/* A JSON integer or a text like "50k". */
+bool args_count(json_t *args, const char *field, uint64_t fallback, uint64_t min, uint64_t max,
+                uint64_t *out, struct err *e) MUST_USE;
+/* A text or an array of texts; calls `each` for every one. */
+bool args_each(json_t *args, const char *field, size_t max,
+               bool (*each)(void *arg, const char *text, struct err *e), void *arg,
+               struct err *e) MUST_USE;
+/* A time: RFC 3339, or a JSON integer of epoch milliseconds; 0 when absent. */
+bool args_time(json_t *args, const char *field, int64_t *out, struct err *e) MUST_USE;
+/* Texts from elsewhere under the same rules. */
+bool text_check(const char *field, struct str s, size_t max, bool lines_too,
+                struct err *e) MUST_USE;
+/* "Name <a@b>" or "a@b". */
+bool mailbox_check(const char *field, const char *text, struct err *e) MUST_USE;
+/* The key of an address (mail/addr.h). out: ADDR_MAX + 1 bytes. */
+bool address_key(const char *field, const char *text, char *out, struct err *e) MUST_USE;
+
+/* ---- presets of providers (admin_presets.c) ---- */
+
+json_t *presets_all(void); /* borrowed */
+/* Adds to args what the preset of its `provider` knows and args does not say. */
+void presets_merge(json_t *args);
+
+/* ---- changes and events (admin.c) ---- */
+
+/* Appends an event in the caller's transaction. */
+bool note_event(struct admin_context *c, const char *kind, const char *subject,
+                struct err *e) MUST_USE;
+
+void changed_campaign(struct admin_context *c, uint32_t num);
+void changed_suppressed(struct admin_context *c, const char *key);
+void changed_message(struct admin_context *c, uint64_t id);
+void changed_left(struct admin_context *c, uint64_t list_id, uint64_t contact_id);
+
+/* ---- fields of a struct as a table (admin_fields.c) ---- */
+
+enum field_kind {
+    FIELD_TEXT,    /* char *, one line */
+    FIELD_LINES,   /* char *, may have line breaks */
+    FIELD_MAILBOX, /* char * */
+    FIELD_PATH,    /* char *: an address, "" or "<>" for the null path */
+    FIELD_HOST,    /* char * */
+    FIELD_COUNT,   /* uint64_t */
+    FIELD_U32,
+    FIELD_U16,
+    FIELD_REAL,     /* double, not negative */
+    FIELD_DURATION, /* int64_t ms; a text "5s", or a number of seconds */
+    FIELD_BOOL,
+    FIELD_WORD, /* an enum, by `word` */
+    FIELD_ZONE, /* char *: a time zone */
+};
+
+struct field_spec {
+    const char *name;
+    enum field_kind kind;
+    size_t offset;
+    uint64_t min, max;                        /* numbers: range; texts: bytes at most in max */
+    uint64_t fallback;                        /* what null or "" means; DURATION in ms */
+    bool (*word)(const char *text, void *at); /* FIELD_WORD */
+    const char *words;                        /* "none, starttls, tls", for the error */
+};
+
+/* Sets every field of the table that args has; others keep their value. */
+bool specs_read(json_t *args, const struct field_spec *specs, size_t n, void *object,
+                struct err *e) MUST_USE;
+
+#endif

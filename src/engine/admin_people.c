@@ -1,0 +1,283 @@
+/* Operations on lists and contacts, the rows of an import, and leaving a list.
+ * An import comes in bites, each a call and a transaction of its own; what a file looks like is the
+ * API's matter, here come addresses already in their key form.
+ *
+ * Rows in the binary tail, each:
+ *   u16 length, key of the address (0: the caller found it invalid) | u16 length, address as given
+ *   (0: same) | u8 number of fields | per field: u8 index into args.fields, u16 length, value
+ * Numbers are big-endian. A tail that does not add up is refused as a whole. */
+#include "base/alloc.h"
+#include "base/arena.h"
+#include "engine/admin_parts.h"
+#include "mail/addr.h"
+#include "store/fields.h"
+#include "store/ids.h"
+#include "store/lists.h"
+#include "store/people.h"
+#include "store/reports.h"
+
+#include <stdlib.h>
+
+#define IMPORT_ROWS_MAX 5000
+#define REMOVE_BITE     20000
+
+/* ---- lists ---- */
+
+static bool run_list_add(struct admin_context *c, json_t *args, struct str tail, json_t **data_out,
+                         struct err *e)
+{
+    (void)tail;
+    const char *name = NULL;
+    if (!args_known(args, (const char *const[]){"name", NULL}, e) ||
+        !args_name(args, "name", &name, e))
+        return false;
+    struct contact_list l = {.id = ids_next(c->ids, c->wall_ms), .created_at = c->wall_ms};
+    return str_copy(str_of(name), l.name, sizeof(l.name)) && lists_add(c->db, &l, e) &&
+           report_list(c->db, name, data_out, e);
+}
+
+/* Long lists go in bites: the answer says whether to call again. */
+static bool run_list_remove(struct admin_context *c, json_t *args, struct str tail,
+                            json_t **data_out, struct err *e)
+{
+    (void)tail;
+    const char *name = NULL;
+    bool done = false;
+    if (!args_known(args, (const char *const[]){"name", NULL}, e) ||
+        !args_need(args, "name", 4096, &name, e) ||
+        !lists_remove(c->db, name, REMOVE_BITE, &done, e))
+        return false;
+    *data_out = json_pack("{s:s, s:b}", "name", name, "removed", done);
+    return true;
+}
+
+static const struct admin_entry list_entries[] = {{"list.add", run_list_add, false},
+                                                  {"list.remove", run_list_remove, false}};
+const struct admin_noun admin_lists = {list_entries, countof(list_entries)};
+
+/* ---- rows ---- */
+
+struct row_reader {
+    struct str rest;
+    struct arena *arena;
+    const char *names[CONTACT_FIELDS_MAX];
+    size_t n_names;
+};
+
+static bool take(struct row_reader *r, size_t n, struct str *out)
+{
+    if (n > r->rest.n)
+        return false;
+    *out = str_cut(r->rest, 0, n);
+    r->rest = str_from_index(r->rest, n);
+    return true;
+}
+
+static bool take_text(struct row_reader *r, struct str *out)
+{
+    struct str h;
+    if (!take(r, 2, &h))
+        return false;
+    const unsigned char *u = (const unsigned char *)h.p;
+    return take(r, (size_t)u[0] << 8 | u[1], out);
+}
+
+static bool take_byte(struct row_reader *r, size_t *out)
+{
+    struct str s;
+    if (!take(r, 1, &s))
+        return false;
+    *out = (unsigned char)s.p[0];
+    return true;
+}
+
+static bool read_row(struct row_reader *r, struct people_row *row)
+{
+    size_t n = 0;
+    if (!take_text(r, &row->key) || !take_text(r, &row->address) || !take_byte(r, &n) ||
+        n > CONTACT_FIELDS_MAX)
+        return false;
+    if (!row->address.n)
+        row->address = STR_NONE;
+    struct field *fields = arena_alloc(r->arena, (n + 1) * sizeof(*fields));
+    if (!fields)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        size_t index = 0;
+        if (!take_byte(r, &index) || index >= r->n_names || !take_text(r, &fields[i].value))
+            return false;
+        fields[i].name = str_of(r->names[index]);
+    }
+    row->fields = fields;
+    row->n_fields = n;
+    return true;
+}
+
+static bool add_name(void *arg, const char *name, struct err *e)
+{
+    struct row_reader *r = arg;
+    char clean[CONTACT_FIELD_NAME_MAX + 1];
+    if (r->n_names >= CONTACT_FIELDS_MAX)
+        return err_set(e, ERR_INVALID, "fields: over %d columns", CONTACT_FIELDS_MAX);
+    if (!fields_name(str_of(name), clean) || strcmp(clean, name) != 0)
+        return err_set(e, ERR_INVALID, "fields: \"%.80s\" is no field name; use a-z, 0-9 and _",
+                       name);
+    r->names[r->n_names++] = name;
+    return true;
+}
+
+static json_t *counts_json(const struct people_counts *n)
+{
+    return json_pack(
+        "{s:I, s:I, s:I, s:I, s:I, s:I}", "rows", (json_int_t)n->rows, "imported",
+        (json_int_t)n->of[PEOPLE_IMPORTED], "updated", (json_int_t)n->of[PEOPLE_UPDATED], "skipped",
+        (json_int_t)n->of[PEOPLE_SKIPPED], "invalid", (json_int_t)n->of[PEOPLE_INVALID],
+        "suppressed", (json_int_t)n->of[PEOPLE_SUPPRESSED]);
+}
+
+struct import {
+    uint64_t list_id;
+    enum people_policy policy;
+};
+
+static bool read_import(struct admin_context *c, json_t *args, struct import *im, struct err *e)
+{
+    const char *list = NULL, *policy = NULL;
+    struct contact_list l;
+    *im = (struct import){.policy = PEOPLE_UPDATE};
+    if (!args_text(args, "list", 4096, &list, e) || !args_text(args, "policy", 20, &policy, e))
+        return false;
+    if (policy && !people_policy_parse(policy, &im->policy))
+        return err_set(e, ERR_INVALID, "policy: \"%s\" is none of update, new, skip", policy);
+    if (!list)
+        return true;
+    if (!lists_get(c->db, list, &l, e))
+        return false;
+    im->list_id = l.id;
+    return true;
+}
+
+static bool run_import_begin(struct admin_context *c, json_t *args, struct str tail,
+                             json_t **data_out, struct err *e)
+{
+    (void)tail, (void)data_out;
+    struct import im;
+    return args_known(args, (const char *const[]){"list", "policy", NULL}, e) &&
+           read_import(c, args, &im, e);
+}
+
+static bool import(struct admin_context *c, const struct import *im, struct row_reader *r,
+                   struct people_row *rows, size_t n, json_t **data_out, struct err *e)
+{
+    struct people_counts counts = {0};
+    for (size_t i = 0; i < n; i++)
+        if (!read_row(r, &rows[i]))
+            return err_set(e, ERR_INVALID, "rows: row %zu of the bite is cut or too large", i + 1);
+    if (r->rest.n)
+        return err_set(e, ERR_INVALID, "rows: more bytes than rows");
+    if (!people_import_rows(c->people, im->list_id, im->policy, rows, n, c->wall_ms, &counts, e))
+        return false;
+    *data_out = counts_json(&counts);
+    json_t *why = json_array();
+    for (size_t i = 0; i < n; i++)
+        if (rows[i].verdict == PEOPLE_INVALID && rows[i].why)
+            json_array_append_new(why, json_pack("[I, s]", (json_int_t)i, rows[i].why));
+    json_object_set_new(*data_out, "why", why);
+    return true;
+}
+
+static bool run_import_rows(struct admin_context *c, json_t *args, struct str tail,
+                            json_t **data_out, struct err *e)
+{
+    struct import im;
+    uint64_t n = 0;
+    if (!args_known(args, (const char *const[]){"list", "policy", "fields", "n", NULL}, e) ||
+        !read_import(c, args, &im, e) || !args_count(args, "n", 0, 0, IMPORT_ROWS_MAX, &n, e))
+        return false;
+    struct row_reader r = {.rest = tail, .arena = arena_new(64u << 20)};
+    struct people_row *rows = alloc_many(struct people_row, n + 1);
+    bool ok = args_each(args, "fields", CONTACT_FIELD_NAME_MAX, add_name, &r, e) &&
+              import(c, &im, &r, rows, n, data_out, e);
+    free(rows);
+    arena_free(&r.arena);
+    return ok;
+}
+
+static bool run_import_end(struct admin_context *c, json_t *args, struct str tail,
+                           json_t **data_out, struct err *e)
+{
+    (void)tail, (void)data_out;
+    const char *list = json_string_value(json_object_get(args, "list"));
+    return note_event(c, "import.finished", list ? list : "contacts", e);
+}
+
+/* ---- single contacts ---- */
+
+static bool collect_fields(json_t *args, struct field *fields, size_t *n_out, struct err *e)
+{
+    json_t *all = json_object_get(args, "fields"), *v;
+    const char *key;
+    char clean[CONTACT_FIELD_NAME_MAX + 1];
+    *n_out = 0;
+    if (all && !json_is_null(all) && !json_is_object(all))
+        return err_set(e, ERR_INVALID, "fields: must be an object of texts");
+    json_object_foreach(all, key, v)
+    {
+        struct str value = str_from(json_string_value(v), json_string_length(v));
+        if (*n_out >= CONTACT_FIELDS_MAX)
+            return err_set(e, ERR_INVALID, "fields: over %d", CONTACT_FIELDS_MAX);
+        if (!fields_name(str_of(key), clean) || strcmp(clean, key) != 0)
+            return err_set(e, ERR_INVALID, "fields: \"%.80s\" is no field name; use a-z, 0-9 and _",
+                           key);
+        if (!json_is_string(v))
+            return err_set(e, ERR_INVALID, "fields.%s: must be a text", key);
+        if (!text_check(key, value, CONTACT_FIELD_VALUE_MAX, true, e))
+            return err_prefix(e, "fields");
+        fields[(*n_out)++] = (struct field){str_of(key), value};
+    }
+    return true;
+}
+
+static bool run_contact_add(struct admin_context *c, json_t *args, struct str tail,
+                            json_t **data_out, struct err *e)
+{
+    (void)tail;
+    const char *email = NULL;
+    char key[ADDR_MAX + 1];
+    struct import im;
+    struct field fields[CONTACT_FIELDS_MAX];
+    struct people_counts counts = {0};
+    struct people_row row = {.fields = fields};
+    if (!args_known(args, (const char *const[]){"email", "list", "policy", "fields", NULL}, e) ||
+        !args_need(args, "email", 600, &email, e) || !address_key("email", email, key, e) ||
+        !read_import(c, args, &im, e) || !collect_fields(args, fields, &row.n_fields, e))
+        return false;
+    row.key = str_of(key);
+    row.address = strcmp(key, email) != 0 ? str_of(email) : STR_NONE;
+    if (!people_import_rows(c->people, im.list_id, im.policy, &row, 1, c->wall_ms, &counts, e))
+        return false;
+    if (row.verdict == PEOPLE_INVALID)
+        return err_set(e, ERR_INVALID, "fields: %s", row.why ? row.why : "out of bounds");
+    return report_contact(c->db, key, data_out, e);
+}
+
+static bool run_contact_remove(struct admin_context *c, json_t *args, struct str tail,
+                               json_t **data_out, struct err *e)
+{
+    (void)tail;
+    const char *email = NULL;
+    char key[ADDR_MAX + 1];
+    if (!args_known(args, (const char *const[]){"email", NULL}, e) ||
+        !args_need(args, "email", 600, &email, e) || !address_key("email", email, key, e) ||
+        !people_remove(c->people, str_of(key), e))
+        return false;
+    *data_out = json_pack("{s:s, s:b}", "email", key, "removed", 1);
+    return true;
+}
+
+static const struct admin_entry contact_entries[] = {
+    {"contact.add", run_contact_add, false},         {"contact.remove", run_contact_remove, false},
+    {"people.import_begin", run_import_begin, true}, {"people.import_rows", run_import_rows, false},
+    {"people.import_end", run_import_end, false},
+};
+const struct admin_noun admin_contacts = {contact_entries, countof(contact_entries)};

@@ -1,0 +1,248 @@
+/* Operations on suppressions: add, import, remove, revert; and leaving by a link.
+ * Every address that becomes suppressed here is told to the reactor, so that mail on its way to it
+ * is withdrawn before its dot. */
+#include "base/alloc.h"
+#include "base/arena.h"
+#include "engine/admin_parts.h"
+#include "mail/addr.h"
+#include "model/server.h"
+#include "store/accept.h"
+#include "store/lists.h"
+#include "store/people.h"
+#include "store/reports.h"
+#include "store/servers.h"
+#include "store/suppression.h"
+
+#include <stdlib.h>
+
+#define REVERT_BITE 500
+#define IMPORT_MAX  5000
+
+static bool read_reason(json_t *args, const char **out, struct err *e)
+{
+    if (!args_text(args, "reason", 40, out, e))
+        return false;
+    if (!*out)
+        *out = "manual";
+    if (!suppression_reason_ok(str_of(*out)))
+        return err_set(e, ERR_INVALID,
+                       "reason: \"%s\" is none of hard_bounce, complaint, unsubscribe, manual, "
+                       "soft_bounces",
+                       *out);
+    return true;
+}
+
+static bool suppress(struct admin_context *c, const char *key, const char *reason,
+                     const char *source, bool *added_out, struct err *e)
+{
+    struct suppression s = {.address = str_of(key),
+                            .reason = str_of(reason),
+                            .source = str_of(source),
+                            .since = c->wall_ms};
+    if (!suppression_add(c->db, &s, added_out, e))
+        return false;
+    changed_suppressed(c, key);
+    return true;
+}
+
+static bool run_add(struct admin_context *c, json_t *args, struct str tail, json_t **data_out,
+                    struct err *e)
+{
+    (void)tail;
+    const char *address = NULL, *reason = NULL, *source = NULL;
+    char key[ADDR_MAX + 1];
+    bool added = false;
+    static const char *const known[] = {"address", "reason", "source", NULL};
+    return args_known(args, known, e) && args_need(args, "address", 600, &address, e) &&
+           address_key("address", address, key, e) && read_reason(args, &reason, e) &&
+           args_text(args, "source", 200, &source, e) &&
+           suppress(c, key, reason, source ? source : "user", &added, e) &&
+           report_suppression(c->db, key, data_out, e);
+}
+
+struct importing {
+    struct admin_context *c;
+    const char *reason, *source;
+    json_int_t rows, imported, skipped, invalid;
+    json_t *why;
+};
+
+static bool import_one(void *arg, const char *text, struct err *e)
+{
+    struct importing *im = arg;
+    char key[ADDR_MAX + 1];
+    bool added = false;
+    struct err bad;
+    if (im->rows++ >= IMPORT_MAX)
+        return err_set(e, ERR_INVALID, "addresses: over %d in one call", IMPORT_MAX);
+    if (!address_key("address", text, key, &bad)) {
+        im->invalid++;
+        json_array_append_new(im->why, json_pack("[I, s]", im->rows - 1, bad.text));
+        return true;
+    }
+    if (!suppress(im->c, key, im->reason, im->source, &added, e))
+        return false;
+    if (added)
+        im->imported++;
+    else
+        im->skipped++;
+    return true;
+}
+
+static bool run_import_rows(struct admin_context *c, json_t *args, struct str tail,
+                            json_t **data_out, struct err *e)
+{
+    (void)tail;
+    struct importing im = {.c = c, .why = json_array()};
+    static const char *const known[] = {"addresses", "reason", "source", NULL};
+    bool ok = args_known(args, known, e) && read_reason(args, &im.reason, e) &&
+              args_text(args, "source", 200, &im.source, e);
+    im.source = im.source ? im.source : "import";
+    ok = ok && args_each(args, "addresses", 600, import_one, &im, e);
+    if (!ok) {
+        json_decref(im.why);
+        return false;
+    }
+    *data_out = json_pack("{s:I, s:I, s:I, s:I, s:o}", "rows", im.rows, "imported", im.imported,
+                          "skipped", im.skipped, "invalid", im.invalid, "why", im.why);
+    return true;
+}
+
+static bool run_remove(struct admin_context *c, json_t *args, struct str tail, json_t **data_out,
+                       struct err *e)
+{
+    (void)tail;
+    const char *address = NULL;
+    char key[ADDR_MAX + 1];
+    if (!args_known(args, (const char *const[]){"address", NULL}, e) ||
+        !args_need(args, "address", 600, &address, e) || !address_key("address", address, key, e) ||
+        !suppression_remove(c->db, str_of(key), e))
+        return false;
+    *data_out = json_pack("{s:s, s:b}", "address", key, "removed", 1);
+    return true;
+}
+
+/* ---- revert ---- */
+
+struct reverting {
+    uint64_t ids[REVERT_BITE];
+    size_t n, seen;
+};
+
+static bool collect(void *arg, const struct suppression *s)
+{
+    struct reverting *r = arg;
+    r->seen++;
+    if (s->message_id && r->n < REVERT_BITE)
+        r->ids[r->n++] = s->message_id;
+    return true;
+}
+
+/* A bounce taken back is queued again for the other servers. */
+static bool queue_again(struct admin_context *c, const struct reverting *r, size_t *queued_out,
+                        struct err *e)
+{
+    for (size_t i = 0; i < r->n; i++) {
+        struct standing st;
+        if (!accept_standing(c->db, r->ids[i], &st, e))
+            return false;
+        if (!st.found || st.in_queue || st.state != MESSAGE_BOUNCED)
+            continue;
+        if (!accept_again(c->db, r->ids[i], &st, c->wall_ms, "its hard bounce was taken back", e))
+            return false;
+        ++*queued_out;
+        if (st.campaign_num)
+            changed_campaign(c, st.campaign_num);
+        c->changed.bits |= ADMIN_CHANGED_QUEUE;
+    }
+    return true;
+}
+
+/* In bites: `more` in the answer asks for another call. */
+static bool run_revert(struct admin_context *c, json_t *args, struct str tail, json_t **data_out,
+                       struct err *e)
+{
+    (void)tail;
+    const char *name = NULL;
+    int64_t since = 0;
+    struct server *s = NULL;
+    bool more = false;
+    size_t queued = 0;
+    if (!args_known(args, (const char *const[]){"server", "since", NULL}, e) ||
+        !args_need(args, "server", 4096, &name, e) || !args_time(args, "since", &since, e) ||
+        !servers_get(c->db, NULL, name, &s, e))
+        return false;
+    struct reverting *r = alloc_one(struct reverting);
+    bool ok = suppression_revert(c->db, s->num, since, false, c->wall_ms, REVERT_BITE, collect, r,
+                                 &more, e) &&
+              queue_again(c, r, &queued, e) && note_event(c, "suppression.reverted", name, e);
+    if (ok)
+        *data_out = json_pack("{s:s, s:I, s:I, s:b}", "server", name, "reverted",
+                              (json_int_t)r->seen, "queued", (json_int_t)queued, "more", more);
+    free(r);
+    server_free(&s);
+    return ok;
+}
+
+/* ---- leaving by a link ---- */
+
+static bool leave_list(struct admin_context *c, uint64_t list_id, uint64_t contact_id,
+                       bool *changed_out, struct err *e)
+{
+    if (!lists_unsubscribe(c->db, list_id, contact_id, c->wall_ms, changed_out, e))
+        return false;
+    changed_left(c, list_id, contact_id);
+    return true;
+}
+
+static bool person_key(struct admin_context *c, uint64_t contact_id, char *key, struct err *e)
+{
+    struct person p;
+    bool found = false;
+    struct arena *a = arena_new(1u << 20);
+    bool ok = people_get(c->db, contact_id, a, &p, &found, e);
+    bool is_there = ok && found && str_copy(p.key, key, ADDR_MAX + 1);
+    arena_free(&a);
+    if (ok && !is_there)
+        return err_set(e, ERR_NOT_FOUND, "contact: it is not there any more");
+    return ok;
+}
+
+/* The page has read the token. list_id 0: no list, so the address is suppressed for all. */
+static bool run_unsubscribe(struct admin_context *c, json_t *args, struct str tail,
+                            json_t **data_out, struct err *e)
+{
+    (void)tail;
+    uint64_t list = 0, contact = 0, message = 0;
+    bool everything = false, changed = false;
+    char key[ADDR_MAX + 1];
+    struct standing st = {0};
+    static const char *const known[] = {"list_id", "contact_id", "message_id", "everything", NULL};
+    if (!args_known(args, known, e) || !args_count(args, "list_id", 0, 0, INT64_MAX, &list, e) ||
+        !args_count(args, "contact_id", 0, 0, INT64_MAX, &contact, e) ||
+        !args_count(args, "message_id", 0, 0, INT64_MAX, &message, e) ||
+        !args_bool(args, "everything", false, &everything, e))
+        return false;
+    if (message && !accept_standing(c->db, message, &st, e))
+        return false;
+    if (contact ? !person_key(c, contact, key, e)
+                : !str_copy(str_of(st.key), key, sizeof(key)) || !key[0])
+        return contact ? false : err_set(e, ERR_NOT_FOUND, "message: it is not there any more");
+    if (list && contact && !leave_list(c, list, contact, &changed, e))
+        return false;
+    if ((everything || !list) && !suppress(c, key, "unsubscribe", "recipient", &changed, e))
+        return false;
+    if (changed && st.found && st.campaign_num && !accept_unsubscribed(c->db, st.campaign_num, e))
+        return false;
+    *data_out = json_pack("{s:s, s:b}", "address", key, "changed", changed);
+    return true;
+}
+
+static const struct admin_entry entries[] = {
+    {"suppression.add", run_add, false},
+    {"suppression.import_rows", run_import_rows, false},
+    {"suppression.remove", run_remove, false},
+    {"suppression.revert", run_revert, false},
+    {"public.unsubscribe", run_unsubscribe, false},
+};
+const struct admin_noun admin_suppressions = {entries, countof(entries)};

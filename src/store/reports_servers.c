@@ -1,0 +1,324 @@
+/* Servers and groups as JSON: what the user set, what was counted, and what core says is going on.
+ * The password is never read here, only whether there is one. */
+#include "model/server.h"
+#include "store/reports.h"
+#include "store/reports_parts.h"
+#include "store/tally.h"
+
+#define SERVER_COLUMNS                                                                             \
+    "num, id, name, host, port, tls, tls_verify, user, password IS NOT NULL, from_address, "       \
+    "reply_to, return_path, helo, per_second, per_minute, per_hour, per_day, per_month, "          \
+    "calendar, pause_between_ms, counts, max_connections, max_messages_per_connection, "           \
+    "connect_timeout_ms, reply_timeout_ms, dot_timeout_ms, chunking_off, region, ip_type, "        \
+    "cost_per_1000, provider, profile, headers, from_domains, notes, admin, created_at, "          \
+    "updated_at"
+
+enum {
+    C_NUM,
+    C_ID,
+    C_NAME,
+    C_HOST,
+    C_PORT,
+    C_TLS,
+    C_TLS_VERIFY,
+    C_USER,
+    C_PASSWORD,
+    C_FROM,
+    C_REPLY_TO,
+    C_RETURN_PATH,
+    C_HELO,
+    C_PER_SECOND,
+    C_PER_MINUTE,
+    C_PER_HOUR,
+    C_PER_DAY,
+    C_PER_MONTH,
+    C_CALENDAR,
+    C_PAUSE,
+    C_COUNTS,
+    C_MAX_CONNECTIONS,
+    C_MAX_MESSAGES,
+    C_CONNECT,
+    C_REPLY,
+    C_DOT,
+    C_CHUNKING_OFF,
+    C_REGION,
+    C_IP_TYPE,
+    C_COST,
+    C_PROVIDER,
+    C_PROFILE,
+    C_HEADERS,
+    C_FROM_DOMAINS,
+    C_NOTES,
+    C_ADMIN,
+    C_CREATED,
+    C_UPDATED
+};
+
+struct server_view {
+    const json_t *live;
+    bool full;
+};
+
+static const json_t *live_of(const json_t *live, int64_t num)
+{
+    size_t i;
+    json_t *item;
+    json_array_foreach(json_object_get(live, "servers"), i, item)
+    {
+        if (json_integer_value(json_object_get(item, "num")) == num)
+            return item;
+    }
+    return NULL;
+}
+
+/* A copy of a live field; null without core. */
+static json_t *live_field(const json_t *live, const char *name)
+{
+    json_t *v = json_object_get(live, name);
+    return v ? json_incref(v) : json_null();
+}
+
+/* Limits without use, for when core is not there to tell. */
+static json_t *quota_of(struct stmt *s)
+{
+    static const struct {
+        const char *window;
+        int column;
+    } windows[] = {{"second", C_PER_SECOND},
+                   {"minute", C_PER_MINUTE},
+                   {"hour", C_PER_HOUR},
+                   {"day", C_PER_DAY},
+                   {"month", C_PER_MONTH}};
+    json_t *quota = json_array();
+    for (size_t i = 0; i < countof(windows); i++)
+        if (db_i64(s, windows[i].column))
+            json_array_append_new(
+                quota, json_pack("{s:s, s:n, s:I, s:n}", "window", windows[i].window, "used",
+                                 "limit", (json_int_t)db_i64(s, windows[i].column), "free_at"));
+    return quota;
+}
+
+/* The groups of a server by name, with weight and priority; the first one's weight by *weight. */
+static json_t *memberships_of(struct db *db, int64_t num, json_t *names, int64_t *weight,
+                              int64_t *priority)
+{
+    json_t *all = json_array();
+    struct err e;
+    struct stmt *s = db_stmt(db,
+                             "SELECT g.name, m.weight, m.priority FROM membership m"
+                             " JOIN server_group g ON g.num = m.group_num"
+                             " WHERE m.server_num = $1 AND g.removed_at IS NULL ORDER BY g.num",
+                             &e);
+    bool row = false;
+    if (!s)
+        return all;
+    db_bind_i64(s, 1, num);
+    while (db_step(s, &row, &e) && row) {
+        if (!json_array_size(names)) {
+            *weight = db_i64(s, 1);
+            *priority = db_i64(s, 2);
+        }
+        json_array_append_new(names, part_column(s, 0));
+        json_array_append_new(all, json_pack("{s:o, s:I, s:I}", "group", part_column(s, 0),
+                                             "weight", (json_int_t)db_i64(s, 1), "priority",
+                                             (json_int_t)db_i64(s, 2)));
+    }
+    db_reset(s);
+    return all;
+}
+
+static int64_t sent_by(struct db *db, int64_t num)
+{
+    struct err e;
+    struct stmt *s = db_stmt(
+        db, "SELECT sum(n) FROM tally WHERE server_num = $1 AND provider = '' AND kind = $2", &e);
+    bool row = false;
+    int64_t n = 0;
+    if (!s)
+        return 0;
+    db_bind_i64(s, 1, num);
+    db_bind_i64(s, 2, TALLY_SENT);
+    if (db_step(s, &row, &e) && row)
+        n = db_i64(s, 0);
+    db_reset(s);
+    return n;
+}
+
+static void add_limits(json_t *j, struct stmt *s)
+{
+    static const struct {
+        const char *name;
+        int column;
+        bool zero_is_null;
+    } numbers[] = {{"per_second", C_PER_SECOND, true},
+                   {"per_minute", C_PER_MINUTE, true},
+                   {"per_hour", C_PER_HOUR, true},
+                   {"per_day", C_PER_DAY, true},
+                   {"per_month", C_PER_MONTH, true},
+                   {"max_connections", C_MAX_CONNECTIONS, false},
+                   {"max_messages_per_connection", C_MAX_MESSAGES, true}};
+    for (size_t i = 0; i < countof(numbers); i++)
+        json_object_set_new(
+            j, numbers[i].name,
+            part_count((uint64_t)db_i64(s, numbers[i].column), numbers[i].zero_is_null));
+    static const struct {
+        const char *name;
+        int column;
+    } durations[] = {{"pause_between", C_PAUSE},
+                     {"connect_timeout", C_CONNECT},
+                     {"reply_timeout", C_REPLY},
+                     {"dot_timeout", C_DOT}};
+    for (size_t i = 0; i < countof(durations); i++)
+        json_object_set_new(j, durations[i].name,
+                            json_sprintf("%lldms", (long long)db_i64(s, durations[i].column)));
+}
+
+static void add_settings(json_t *j, struct stmt *s)
+{
+    static const struct {
+        const char *name;
+        int column;
+    } texts[] = {{"user", C_USER},
+                 {"from", C_FROM},
+                 {"reply_to", C_REPLY_TO},
+                 {"helo", C_HELO},
+                 {"return_path", C_RETURN_PATH},
+                 {"calendar", C_CALENDAR},
+                 {"region", C_REGION},
+                 {"ip_type", C_IP_TYPE},
+                 {"provider", C_PROVIDER},
+                 {"profile", C_PROFILE},
+                 {"notes", C_NOTES}};
+    json_object_set_new(j, "tls", json_string(tls_mode_name((enum tls_mode)db_i64(s, C_TLS))));
+    json_object_set_new(j, "tls_verify", json_string(db_i64(s, C_TLS_VERIFY) ? "full" : "none"));
+    json_object_set_new(j, "password_set", json_boolean(db_i64(s, C_PASSWORD)));
+    for (size_t i = 0; i < countof(texts); i++)
+        json_object_set_new(j, texts[i].name, part_column(s, texts[i].column));
+    add_limits(j, s);
+    json_object_set_new(j, "counts", json_string(counts_name((enum counts)db_i64(s, C_COUNTS))));
+    json_object_set_new(j, "chunking", json_boolean(!db_i64(s, C_CHUNKING_OFF)));
+    json_object_set_new(j, "cost_per_1000", json_real(db_f64(s, C_COST)));
+    json_object_set_new(j, "header", part_json(s, C_HEADERS));
+    json_object_set_new(j, "from_domain", part_json(s, C_FROM_DOMAINS));
+    json_object_set_new(j, "created_at", part_time(db_i64(s, C_CREATED)));
+    json_object_set_new(j, "updated_at", part_time(db_i64(s, C_UPDATED)));
+}
+
+static json_t *server_json(void *arg, struct db *db, struct stmt *s)
+{
+    struct server_view *v = arg;
+    int64_t num = db_i64(s, C_NUM), weight = 0, priority = 0;
+    const json_t *live = live_of(v->live, num);
+    json_t *names = json_array(), *quota = json_object_get(live, "quota");
+    json_t *memberships = memberships_of(db, num, names, &weight, &priority);
+    enum admin_state admin = (enum admin_state)db_i64(s, C_ADMIN);
+    json_t *j = json_pack(
+        "{s:o, s:o, s:I, s:o, s:s, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:I, s:o, s:o, s:o}", "name",
+        part_column(s, C_NAME), "host", part_column(s, C_HOST), "port",
+        (json_int_t)db_i64(s, C_PORT), "groups", names, "admin_state", admin_state_name(admin),
+        "state", live_field(live, "state"), "reason", live_field(live, "reason"), "until",
+        live_field(live, "until"), "sent", (json_int_t)sent_by(db, num), "in_flight",
+        live_field(live, "in_flight"), "connections", live_field(live, "connections"), "quota",
+        quota ? json_incref(quota) : quota_of(s), "weight", (json_int_t)weight, "effective_weight",
+        live_field(live, "effective_weight"), "latency_ms_p50", live_field(live, "latency_ms_p50"),
+        "latency_ms_p95", live_field(live, "latency_ms_p95"));
+    if (!v->full) {
+        json_decref(memberships);
+        return j;
+    }
+    json_object_set_new(j, "id", part_id("srv", (uint64_t)db_i64(s, C_ID)));
+    json_object_set_new(j, "priority", json_integer(priority));
+    json_object_set_new(j, "memberships", memberships);
+    add_settings(j, s);
+    return j;
+}
+
+bool report_servers(struct db *db, const struct report_page *p, const json_t *live, json_t **out,
+                    struct err *e)
+{
+    struct server_view v = {.live = live};
+    return part_select(db,
+                       "SELECT " SERVER_COLUMNS " FROM server WHERE removed_at IS NULL"
+                       " AND name > $1 ORDER BY name LIMIT $2",
+                       p, C_NAME, server_json, &v, out, e);
+}
+
+bool report_server(struct db *db, const char *name, const json_t *live, json_t **out, struct err *e)
+{
+    struct server_view v = {.live = live, .full = true};
+    return part_select_one(
+        db, "SELECT " SERVER_COLUMNS " FROM server WHERE removed_at IS NULL AND name = $1",
+        "server", name, server_json, &v, out, e);
+}
+
+/* ---- groups ---- */
+
+static json_t *fallbacks_of(struct db *db, int64_t num)
+{
+    json_t *names = json_array();
+    struct err e;
+    struct stmt *s = db_stmt(db,
+                             "SELECT g.name FROM group_fallback f"
+                             " JOIN server_group g ON g.num = f.fallback_num"
+                             " WHERE f.group_num = $1 ORDER BY f.position",
+                             &e);
+    bool row = false;
+    if (!s)
+        return names;
+    db_bind_i64(s, 1, num);
+    while (db_step(s, &row, &e) && row)
+        json_array_append_new(names, part_column(s, 0));
+    db_reset(s);
+    return names;
+}
+
+static json_t *members_of(struct db *db, int64_t num)
+{
+    json_t *members = json_array();
+    struct err e;
+    struct stmt *s = db_stmt(db,
+                             "SELECT s.name, m.weight, m.priority FROM membership m"
+                             " JOIN server s ON s.num = m.server_num"
+                             " WHERE m.group_num = $1 AND s.removed_at IS NULL ORDER BY s.num",
+                             &e);
+    bool row = false;
+    if (!s)
+        return members;
+    db_bind_i64(s, 1, num);
+    while (db_step(s, &row, &e) && row)
+        json_array_append_new(members, json_pack("{s:o, s:I, s:I}", "server", part_column(s, 0),
+                                                 "weight", (json_int_t)db_i64(s, 1), "priority",
+                                                 (json_int_t)db_i64(s, 2)));
+    db_reset(s);
+    return members;
+}
+
+#define GROUP_COLUMNS "name, num, id, strategy, at_limit, shares, sticky, created_at"
+
+static json_t *group_json(void *arg, struct db *db, struct stmt *s)
+{
+    (void)arg;
+    int64_t num = db_i64(s, 1);
+    return json_pack("{s:o, s:o, s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "name", part_column(s, 0),
+                     "id", part_id("grp", (uint64_t)db_i64(s, 2)), "strategy",
+                     strategy_name((enum strategy)db_i64(s, 3)), "at_limit",
+                     at_limit_name((enum at_limit)db_i64(s, 4)), "shares",
+                     shares_name((enum shares)db_i64(s, 5)), "sticky",
+                     sticky_name((enum sticky)db_i64(s, 6)), "fallback", fallbacks_of(db, num),
+                     "servers", members_of(db, num), "created_at", part_time(db_i64(s, 7)));
+}
+
+bool report_groups(struct db *db, const struct report_page *p, json_t **out, struct err *e)
+{
+    return part_select(db,
+                       "SELECT " GROUP_COLUMNS " FROM server_group"
+                       " WHERE removed_at IS NULL AND name > $1 ORDER BY name LIMIT $2",
+                       p, 0, group_json, NULL, out, e);
+}
+
+bool report_group(struct db *db, const char *name, json_t **out, struct err *e)
+{
+    return part_select_one(
+        db, "SELECT " GROUP_COLUMNS " FROM server_group WHERE removed_at IS NULL AND name = $1",
+        "group", name, group_json, NULL, out, e);
+}
