@@ -12,8 +12,8 @@ struct addr {
     char text[ADDR_MAX + 1]; /* local part as given (quotes dropped when needless), '@', domain in
                                 lower-case A-labels; "" is the null path */
     size_t n;
-    size_t at;               /* index of '@' */
-    bool needs_utf8;         /* the local part is not ASCII */
+    size_t at;       /* index of '@' */
+    bool needs_utf8; /* the local part is not ASCII */
 };
 
 /* "local@domain" only (no display name, no brackets). Control characters, bare CR/LF, over-long
@@ -21,8 +21,8 @@ struct addr {
 bool addr_parse(struct str s, struct addr *out, struct err *e) MUST_USE;
 /* `Name <local@domain>`, `"Name, Inc." <a@b>`, or a bare address; name_out: display name, unquoted,
  * UTF-8, into name (size bytes, "" when none). Refuses line breaks. */
-bool addr_parse_mailbox(struct str s, struct addr *out, char *name, size_t size, struct err *e)
-    MUST_USE;
+bool addr_parse_mailbox(struct str s, struct addr *out, char *name, size_t size,
+                        struct err *e) MUST_USE;
 struct str addr_domain(const struct addr *a);
 struct str addr_local(const struct addr *a);
 /* The key under which suppression and contacts know an address: the whole text, local part

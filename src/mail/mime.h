@@ -24,9 +24,9 @@ struct mime_message {
     int date_offset_min;   /* of the time zone; 0: UTC */
     struct str text;       /* UTF-8, any line ends; STR_NONE: none */
     struct str html;
-    struct str list_unsubscribe;      /* URL; adds List-Unsubscribe and, with one_click, -Post */
+    struct str list_unsubscribe; /* URL; adds List-Unsubscribe and, with one_click, -Post */
     bool one_click;
-    struct str feedback_id;           /* STR_NONE: none */
+    struct str feedback_id;            /* STR_NONE: none */
     const struct mime_header *headers; /* further ones, in order */
     size_t n_headers;
     uint64_t boundary_seed;

@@ -13,7 +13,7 @@ struct template;
 enum template_kind { TEMPLATE_TEXT, TEMPLATE_HTML }; /* HTML: output is escaped unless `| raw` */
 
 struct template_limits {
-    size_t output_max;      /* 0: 1 MB */
+    size_t output_max;       /* 0: 1 MB */
     uint32_t iterations_max; /* 0: 10,000 */
 };
 
