@@ -246,9 +246,9 @@ static bool envelope_judge(struct smtp_client *c, struct message *m, const struc
 
 static void envelope_reply(struct smtp_client *c, struct message *m, const struct expected *x)
 {
-    m->outstanding--;
     if (!envelope_judge(c, m, x))
         return;
+    m->outstanding--;
     if (m->code != 0 || m->state == MESSAGE_DRAIN)
         m->next = STEP_OVER;
     else
