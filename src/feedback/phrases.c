@@ -6,7 +6,7 @@
 #include "base/check.h"
 #include <stdlib.h>
 
-enum { LONG_BITS = 12, SHORT_BITS = 9, PIECES_MAX = 8, LITERAL_MAX = 200 };
+enum { BITS_MIN = 4, BITS_MAX = 13, PIECES_MAX = 8, LITERAL_MAX = 200 };
 
 struct part {
     char *literal;
@@ -18,7 +18,7 @@ struct part {
 
 struct bucket_table {
     unsigned bits;
-    uint16_t *start; /* (1 << bits) + 1 offsets into slot */
+    uint16_t *start; /* bucket b is slot[start[b]] up to slot[start[b + 1]] */
     uint16_t *slot;  /* part numbers, by bucket */
     size_t count;
 };
@@ -188,28 +188,36 @@ static unsigned bucket_of(const struct bucket_table *t, const char *s, bool is_l
     return is_long ? hash_long(s, t->bits) : hash_short(s, t->bits);
 }
 
+static size_t count_in_table(const struct phrases *p, unsigned which)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < p->parts; i++)
+        n += table_of(&p->part[i]) == which;
+    return n;
+}
+
+/* Parts by bucket, a bucket's in the order they were added: a counting sort. */
 static void table_build(struct phrases *p, unsigned which)
 {
     struct bucket_table *t = &p->table[which];
     bool is_long = which == TABLE_LONG || which == TABLE_FREE_LONG;
-    t->bits = is_long ? LONG_BITS : SHORT_BITS;
+    t->count = count_in_table(p, which);
+    if (t->count == 0)
+        return;
+    for (t->bits = BITS_MIN; t->bits < BITS_MAX && (size_t)1 << t->bits < 2 * t->count;)
+        t->bits++;
     size_t buckets = (size_t)1 << t->bits;
-    t->start = alloc_many(uint16_t, buckets + 1);
-    for (size_t i = 0; i < p->parts; i++)
-        if (table_of(&p->part[i]) == which) {
-            t->start[bucket_of(t, p->part[i].literal, is_long) + 1]++;
-            t->count++;
-        }
+    t->start = alloc_many(uint16_t, buckets + 2);
     t->slot = alloc_many(uint16_t, t->count);
-    for (size_t b = 0; b < buckets; b++)
-        t->start[b + 1] = (uint16_t)(t->start[b + 1] + t->start[b]);
-    uint16_t *fill = alloc_many(uint16_t, buckets);
     for (size_t i = 0; i < p->parts; i++)
-        if (table_of(&p->part[i]) == which) {
-            unsigned b = bucket_of(t, p->part[i].literal, is_long);
-            t->slot[t->start[b] + fill[b]++] = (uint16_t)i;
-        }
-    free(fill);
+        if (table_of(&p->part[i]) == which)
+            t->start[bucket_of(t, p->part[i].literal, is_long) + 2]++;
+    for (size_t b = 2; b < buckets + 2; b++)
+        t->start[b] = (uint16_t)(t->start[b] + t->start[b - 1]);
+    /* start[b + 1] is where bucket b is filled next, and ends as where it ends. */
+    for (size_t i = 0; i < p->parts; i++)
+        if (table_of(&p->part[i]) == which)
+            t->slot[t->start[bucket_of(t, p->part[i].literal, is_long) + 1]++] = (uint16_t)i;
 }
 
 void phrases_seal(struct phrases *p)
