@@ -1,0 +1,144 @@
+/* Watches a running campaign by its report, twice a second; a restart of the daemon is waited out.
+ */
+#include "main/campaign_wait.h"
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "main/call.h"
+
+#define LOOK_EVERY_MS 500
+#define LOST_MAX_MS   60000
+
+struct watch {
+    struct daemon *daemon;
+    const char *name;
+    struct progress bar;
+    bool barred;           /* the bar has begun */
+    char said[32];         /* the last state that was told */
+    int64_t lost_since_ms; /* 0: the daemon answers */
+};
+
+/* Shares of the servers and what failed: "alpha 41% bravo 38%  failed 0.3%". */
+static void add_tail(const json_t *r, struct buf *b)
+{
+    size_t i;
+    json_t *one;
+    json_array_foreach(json_object_get(r, "by_server"), i, one)
+    {
+        double share = json_number_value(json_object_get(one, "share"));
+        if (i < 4)
+            buf_addf(b, "%s%s %.0f%%", i ? " " : "", json_text(one, "server"), share * 100);
+    }
+    const json_t *bounced = json_object_get(r, "bounced");
+    int64_t lost =
+        json_number(r, "failed") + json_number(bounced, "hard") + json_number(bounced, "soft");
+    int64_t all = json_number(r, "recipients");
+    if (lost > 0 && all > 0)
+        buf_addf(b, "  failed %.1f%%", 100.0 * (double)lost / (double)all);
+}
+
+static bool is_over(const char *state)
+{
+    return !strcmp(state, "finished") || !strcmp(state, "cancelled") || !strcmp(state, "failed");
+}
+
+static void show(struct watch *w, const json_t *r)
+{
+    const char *state = json_text(r, "state"), *reason = json_text(r, "reason");
+    struct buf tail;
+    int64_t all = json_number(r, "recipients");
+    if (strcmp(state, w->said) != 0 && !is_over(state)) {
+        if (!strcmp(state, "paused") || !strcmp(state, "stalled"))
+            output_note("campaign %s is %s%s%s; waiting", w->name, state, reason[0] ? ": " : "",
+                        reason);
+        else if (w->said[0])
+            output_note("campaign %s is %s", w->name, state);
+        str_copy(str_of(state), w->said, sizeof(w->said));
+    }
+    if (!w->barred)
+        progress_start(&w->bar, w->name, all, false);
+    w->barred = true;
+    w->bar.total = all;
+    buf_init(&tail, 1000);
+    add_tail(r, &tail);
+    progress_show(&w->bar, all - json_number(r, "pending"), buf_cstr(&tail), true);
+    buf_free(&tail);
+}
+
+/* The final word: 4 unless every recipient was sent the mail. */
+static int finish(struct watch *w, const json_t *r)
+{
+    int64_t all = json_number(r, "recipients"), sent = json_number(r, "sent");
+    progress_end(&w->bar);
+    if (output_is_json())
+        output_json(r);
+    else
+        campaign_report_print(r);
+    return sent == all && !strcmp(json_text(r, "state"), "finished") ? 0 : EXIT_PARTLY;
+}
+
+static int lost(struct watch *w, json_t *problem, int status)
+{
+    int64_t now = clock_boot_ms();
+    bool may_return = status == EXIT_UNREACHABLE || status == 75;
+    if (!w->lost_since_ms && may_return) {
+        output_note("no answer from the daemon; waiting for it to come back");
+        w->lost_since_ms = now;
+    }
+    if (may_return && now - w->lost_since_ms < LOST_MAX_MS)
+        return 0;
+    progress_end(&w->bar);
+    output_problem(problem);
+    return status;
+}
+
+static int interrupted_here(struct watch *w)
+{
+    progress_end(&w->bar);
+    output_note("interrupted; campaign %s goes on", w->name);
+    return EXIT_INTERRUPTED;
+}
+
+static int watch_on(struct watch *w)
+{
+    for (;;) {
+        json_t *r = NULL, *problem = NULL;
+        int status = daemon_try(w->daemon, "GET", daemon_path("/v1/campaigns/%s/report", w->name),
+                                NULL, &r, &problem);
+        bool over = status == 0 && is_over(json_text(r, "state"));
+        if (status == 0) {
+            w->lost_since_ms = 0;
+            show(w, r);
+        } else if (status != EXIT_INTERRUPTED) {
+            status = lost(w, problem, status);
+        }
+        if (over)
+            status = finish(w, r);
+        json_decref(r);
+        json_decref(problem);
+        if (interrupt_seen() && !over)
+            return interrupted_here(w);
+        if (over || status != 0)
+            return status;
+        if (!interrupt_sleep(LOOK_EVERY_MS))
+            return interrupted_here(w);
+    }
+}
+
+int campaign_start_and_wait(struct cmd *c, const char *name)
+{
+    int status = 0;
+    struct watch w = {.name = name};
+    json_t *answer = NULL;
+    w.daemon = daemon_new(c, &status);
+    if (!w.daemon)
+        return status;
+    status =
+        daemon_call(w.daemon, "POST", daemon_path("/v1/campaigns/%s/start", name), NULL, &answer);
+    json_decref(answer);
+    if (status == 0)
+        status = watch_on(&w);
+    daemon_free(&w.daemon);
+    return status;
+}

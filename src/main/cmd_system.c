@@ -1,0 +1,160 @@
+/* queue, pause, resume, key, events, status: the commands. */
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "main/call.h"
+#include "main/commands.h"
+
+#define EVENTS_EVERY_MS 500
+
+static const struct column class_columns[] = {
+    {"LANE", "lane", FORM_TEXT, true},
+    {"STREAM", "stream", FORM_TEXT, true},
+    {"GROUP", "group", FORM_TEXT, true},
+    {"CAMPAIGN", "campaign", FORM_TEXT, true},
+    {"PROVIDER", "provider", FORM_TEXT, true},
+    {"STATE", "state", FORM_STATE, true},
+    {"MESSAGES", "messages", FORM_COUNT, true},
+    {"MESSAGES", "count", FORM_COUNT, true},
+    {"READY", "ready", FORM_COUNT, true},
+    {"LIMITED BY", "limit", FORM_TEXT, true},
+    {"LIMITED BY", "limited_by", FORM_TEXT, true},
+    {"SERVER", "server", FORM_TEXT, true},
+    {"UNTIL", "until", FORM_TIME, true},
+    {"WHY", "why", FORM_TEXT, true},
+    {NULL, NULL, FORM_TEXT, false},
+};
+
+static const struct column key_columns[] = {
+    {"NAME", "name", FORM_TEXT, false},         {"SCOPES", "scopes", FORM_TEXT, true},
+    {"GROUPS", "groups", FORM_TEXT, true},      {"TEST", "test", FORM_TEXT, true},
+    {"CREATED", "created_at", FORM_TIME, true}, {"LAST USED", "last_used_at", FORM_TIME, true},
+    {"REVOKED", "revoked_at", FORM_TIME, true}, {NULL, NULL, FORM_TEXT, false},
+};
+
+int cmd_queue_summary(struct cmd *c)
+{
+    json_t *answer = NULL, *v;
+    const char *key;
+    int status = call_answer(c, "GET", daemon_path("/v1/queue"), NULL, &answer);
+    if (status != 0 || output_is_json()) {
+        if (status == 0)
+            output_json(answer);
+        json_decref(answer);
+        return status;
+    }
+    json_object_foreach(answer, key, v)
+    {
+        size_t i;
+        json_t *row;
+        if (!json_is_array(v) || json_array_size(v) == 0 || !json_is_object(json_array_get(v, 0))) {
+            json_t *one = json_object();
+            json_object_set(one, key, v);
+            output_record(one);
+            json_decref(one);
+            continue;
+        }
+        struct table *t = table_new(class_columns);
+        output_line("%s", key);
+        json_array_foreach(v, i, row)
+        {
+            table_add(t, row);
+        }
+        table_end(&t, NULL);
+    }
+    json_decref(answer);
+    return 0;
+}
+
+int cmd_pause(struct cmd *c)
+{
+    return call_change(c, "POST", daemon_path("/v1/pause"), NULL, "all sending is paused");
+}
+
+int cmd_resume(struct cmd *c)
+{
+    return call_change(c, "POST", daemon_path("/v1/resume"), NULL, "sending goes on");
+}
+
+int cmd_status(struct cmd *c)
+{
+    return call_show(c, daemon_path("/v1/status"));
+}
+
+int cmd_key_create(struct cmd *c)
+{
+    json_t *answer = NULL, *body = cmd_body(c);
+    json_object_set_new(body, "name", json_string(cmd_arg(c, 0)));
+    int status = call_answer(c, "POST", daemon_path("/v1/keys"), body, &answer);
+    if (status == 0 && output_is_json())
+        output_json(answer);
+    else if (status == 0) {
+        output_note("keep it: the key is shown this once");
+        output_line("%s", json_text(answer, "key"));
+    }
+    json_decref(answer);
+    return status;
+}
+
+int cmd_key_list(struct cmd *c)
+{
+    return call_table(c, daemon_path("/v1/keys"), key_columns, "no keys");
+}
+
+int cmd_key_revoke(struct cmd *c)
+{
+    if (!ask_first(c, "Revoke key %s? What uses it is refused at once.", cmd_arg(c, 0)))
+        return 1;
+    return call_change(c, "DELETE", daemon_path("/v1/keys/%s", cmd_arg(c, 0)), NULL,
+                       "key %s revoked", cmd_arg(c, 0));
+}
+
+/* ---- events ---- */
+
+struct follow {
+    char *after;
+    int64_t left; /* 0: no bound */
+    bool skip;    /* only find where the end is */
+    bool done;
+};
+
+static bool on_event(void *ctx, const json_t *event)
+{
+    struct follow *f = ctx;
+    const char *id = json_text(event, "id");
+    if (id[0]) {
+        free(f->after);
+        f->after = alloc_copy(id);
+    }
+    if (f->skip)
+        return true;
+    if (output_is_json())
+        output_json(event);
+    else
+        output_line("%s  %-22s %s%s%s", json_text(event, "at"), json_text(event, "kind"),
+                    json_text(event, "subject"), json_text(event, "reason")[0] ? ": " : "",
+                    json_text(event, "reason"));
+    f->done = f->left > 0 && --f->left == 0;
+    return !f->done;
+}
+
+int cmd_events_follow(struct cmd *c)
+{
+    struct follow f = {.left = cmd_number(c, "limit", 0),
+                       .after = alloc_copy(cmd_text(c, "after"))};
+    int status = 0;
+    struct daemon *cl = daemon_new(c, &status);
+    f.skip = !f.after;
+    while (cl && status == 0 && !f.done) {
+        char *path = daemon_query(daemon_path("/v1/events"), "after", f.after);
+        status = daemon_list(cl, path, 0, on_event, &f);
+        f.skip = false;
+        if (status == 0 && !output_end())
+            break;
+        if (status == 0 && !f.done && !interrupt_sleep(EVENTS_EVERY_MS))
+            status = EXIT_INTERRUPTED;
+    }
+    free(f.after);
+    daemon_free(&cl);
+    return status;
+}

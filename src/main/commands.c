@@ -1,0 +1,363 @@
+/* The table of commands: everything that can be typed, in the order help shows it. Parsing, help,
+ * the manual, completion and suggestions are made from here; what is not here does not exist. */
+#include "main/commands.h"
+
+#define FLAG(n, f, h)                                                                              \
+    {                                                                                              \
+        .name = n, .kind = ARG_FLAG, .field = f, .help = h                                         \
+    }
+#define OPT(k, n, a, f, h, ...)                                                                    \
+    {                                                                                              \
+        .name = n, .arg = a, .kind = k, .field = f, .help = h, __VA_ARGS__                         \
+    }
+#define END                                                                                        \
+    {                                                                                              \
+        0                                                                                          \
+    }
+#define RANGE(lo, hi) .min = lo, .max = hi
+#define MINUTE_MS     60000
+#define HOUR_MS       3600000
+
+/* clang-format off */
+#define SERVER_OPTIONS                                                                            \
+    OPT(ARG_TEXT, "host", "H", "host", "name or address of the SMTP server"),                     \
+    OPT(ARG_COUNT, "port", "N", "port", "port, often 587, 465 or 25", RANGE(1, 65535)),           \
+    OPT(ARG_CHOICE, "tls", "MODE", "tls", "none, starttls (587) or tls from the start (465)",     \
+        .choices = "none|starttls|tls"),                                                          \
+    OPT(ARG_CHOICE, "tls-verify", "HOW", "tls_verify", "check the certificate fully (default) or not", \
+        .choices = "full|none"),                                                                  \
+    OPT(ARG_TEXT, "user", "U", "user", "user name for AUTH"),                                     \
+    OPT(ARG_FILE, "password-file", "F", NULL, "file with the password; - is standard input"),     \
+    OPT(ARG_TEXT, "from", "A", "from", "From address when a message and its campaign have none"), \
+    OPT(ARG_TEXT, "reply-to", "A", "reply_to", "Reply-To address"),                               \
+    OPT(ARG_TEXT, "return-path", "A", "return_path", "envelope sender, where bounces go"),        \
+    OPT(ARG_TEXT, "helo", "NAME", "helo", "name to say in EHLO"),                                 \
+    OPT(ARG_NAME, "group", "G", "group", "group to be in (default: default)", .flags = OPT_REPEAT), \
+    OPT(ARG_COUNT, "weight", "N", "weight", "share within its groups: 10 sends twice as much as 5", \
+        RANGE(1, 1000000)),                                                                       \
+    OPT(ARG_COUNT, "priority", "N", "priority", "tier within its groups, 1 first", RANGE(1, 1000000)), \
+    OPT(ARG_COUNT, "per-second", "N", "per_second", "at most N a second, or none",                \
+        RANGE(1, 1000000000), .flags = OPT_NONE_OK),                                              \
+    OPT(ARG_COUNT, "per-minute", "N", "per_minute", "at most N a minute, or none",                \
+        RANGE(1, 1000000000), .flags = OPT_NONE_OK),                                              \
+    OPT(ARG_COUNT, "per-hour", "N", "per_hour", "at most N an hour, or none",                     \
+        RANGE(1, 1000000000), .flags = OPT_NONE_OK),                                              \
+    OPT(ARG_COUNT, "per-day", "N", "per_day", "at most N a day, or none",                         \
+        RANGE(1, 1000000000), .flags = OPT_NONE_OK),                                              \
+    OPT(ARG_COUNT, "per-month", "N", "per_month", "at most N a month, or none",                   \
+        RANGE(1, 1000000000), .flags = OPT_NONE_OK),                                              \
+    OPT(ARG_TEXT, "calendar", "ZONE", "calendar",                                                 \
+        "days and months by the calendar of this time zone, not sliding; or none", .flags = OPT_NONE_OK), \
+    OPT(ARG_DURATION, "pause-between", "D", "pause_between", "pause between two messages of a connection", \
+        RANGE(0, HOUR_MS)),                                                                       \
+    OPT(ARG_CHOICE, "counts", "WHAT", "counts", "what limits count: accepted messages, attempts or recipients", \
+        .choices = "accepted|attempts|recipients"),                                               \
+    OPT(ARG_COUNT, "max-connections", "N", "max_connections", "connections at a time (default 10)", \
+        RANGE(1, 10000)),                                                                         \
+    OPT(ARG_COUNT, "max-messages-per-connection", "N", "max_messages_per_connection",             \
+        "messages before a connection is closed, or none", RANGE(1, 1000000), .flags = OPT_NONE_OK), \
+    OPT(ARG_DURATION, "connect-timeout", "D", "connect_timeout",                                  \
+        "for the whole way to a ready session (default 30s)", RANGE(100, 10 * MINUTE_MS)),        \
+    OPT(ARG_DURATION, "reply-timeout", "D", "reply_timeout", "for each later reply (default 5m)", \
+        RANGE(100, HOUR_MS)),                                                                     \
+    OPT(ARG_DURATION, "dot-timeout", "D", "dot_timeout", "for the reply to the final dot (default 10m)", \
+        RANGE(100, HOUR_MS)),                                                                     \
+    OPT(ARG_CHOICE, "chunking", "YES", "chunking", "use CHUNKING (BDAT) when offered (default yes)", \
+        .choices = "yes|no"),                                                                     \
+    OPT(ARG_TEXT, "region", "R", "region", "where it stands, for your own order"),                \
+    OPT(ARG_CHOICE, "ip-type", "KIND", "ip_type", "shared or dedicated address", .choices = "shared|dedicated"), \
+    OPT(ARG_DECIMAL, "cost-per-1000", "X", "cost_per_1000", "what a thousand messages cost"),     \
+    OPT(ARG_TEXT, "provider", "NAME", "provider", "who runs it"),                                 \
+    OPT(ARG_TEXT, "profile", "NAME", "profile", "whose replies it speaks: ses, sendgrid, gmail, generic ..."), \
+    OPT(ARG_TEXT, "from-domain", "D", "from_domain", "may send only from this domain", .flags = OPT_REPEAT), \
+    OPT(ARG_HEADER, "header", "N: V", "header", "header to add to every message", .flags = OPT_REPEAT), \
+    OPT(ARG_TEXT, "notes", "S", "notes", "remarks of yours")
+
+static const struct option server_add_options[] = {
+    OPT(ARG_NAME, "preset", "NAME", NULL, "take host, port, TLS and limits of a known provider; "
+        "see server presets"), SERVER_OPTIONS, END};
+static const struct option server_set_options[] = {
+    SERVER_OPTIONS,
+    OPT(ARG_NAME, "leave-group", "G", "leave_group", "group to leave", .flags = OPT_REPEAT),
+    OPT(ARG_NAME, "new-name", "NAME", "new_name", "another name"), END};
+static const struct option server_clone_options[] = {
+    OPT(ARG_FILE, "password-file", "F", NULL, "password of the copy; without it the original's is taken"),
+    END};
+static const struct option server_test_options[] = {
+    OPT(ARG_MAIL, "to", "A", "to", "recipient to ask for with RCPT; nothing is sent"),
+    OPT(ARG_TEXT, "from", "A", "from", "envelope sender to ask with"), END};
+static const struct option send_test_options[] = {
+    OPT(ARG_MAIL, "to", "A", "to", "where the test mail goes", .flags = OPT_REQUIRED),
+    OPT(ARG_TEXT, "from", "A", "from", "From address"), END};
+
+#define GROUP_OPTIONS                                                                             \
+    OPT(ARG_NAME, "fallback", "G", "fallback", "group to use when this one cannot send, in order", \
+        .flags = OPT_REPEAT),                                                                     \
+    OPT(ARG_CHOICE, "at-limit", "HOW", "at_limit", "at the limit of all its servers: wait (default) or spill", \
+        .choices = "wait|spill"),                                                                 \
+    OPT(ARG_CHOICE, "shares", "HOW", "shares", "exact shares (default) or elastic: pass busy servers by", \
+        .choices = "exact|elastic"),                                                              \
+    OPT(ARG_CHOICE, "sticky", "HOW", "sticky", "stay with a server for: none", .choices = "none")
+static const struct option group_add_options[] = {
+    OPT(ARG_CHOICE, "strategy", "S", "strategy", "how a server is chosen",
+        .choices = "round-robin|weighted|priority", .flags = OPT_REQUIRED), GROUP_OPTIONS, END};
+static const struct option group_set_options[] = {
+    OPT(ARG_CHOICE, "strategy", "S", "strategy", "how a server is chosen",
+        .choices = "round-robin|weighted|priority"), GROUP_OPTIONS,
+    OPT(ARG_NAME, "new-name", "NAME", "new_name", "another name"), END};
+
+static const struct option contact_add_options[] = {
+    OPT(ARG_NAME, "list", "NAME", "list", "list to be on", .flags = OPT_REPEAT),
+    OPT(ARG_PAIR, "field", "F=VALUE", NULL, "field of the contact", .flags = OPT_REPEAT), END};
+static const struct option contact_import_options[] = {
+    OPT(ARG_NAME, "list", "NAME", NULL, "list to put them on", .flags = OPT_REQUIRED),
+    OPT(ARG_PAIR, "map", "COL=FIELD", NULL, "take column COL as FIELD (email, first_name ...)",
+        .flags = OPT_REPEAT),
+    OPT(ARG_CHOICE, "policy", "P", NULL, "known addresses: new skips them, update (default) takes the new fields, skip leaves them as they are",
+        .choices = "new|update|skip"), END};
+static const struct option contact_list_options[] = {
+    OPT(ARG_NAME, "list", "NAME", NULL, "only those of this list"),
+    OPT(ARG_COUNT, "limit", "N", NULL, "at most N", RANGE(1, INT32_MAX)), END};
+static const struct option contact_export_options[] = {
+    OPT(ARG_NAME, "list", "NAME", NULL, "list to export", .flags = OPT_REQUIRED),
+    OPT(ARG_FILE, "output", "FILE", NULL, "write to FILE instead of standard output"), END};
+
+static const struct option suppression_add_options[] = {
+    OPT(ARG_CHOICE, "reason", "R", "reason", "why (default manual)",
+        .choices = "manual|hard_bounce|soft_bounces|complaint|unsubscribe"), END};
+static const struct option suppression_import_options[] = {
+    OPT(ARG_CHOICE, "reason", "R", NULL, "why, where the file does not say (default manual)",
+        .choices = "manual|hard_bounce|soft_bounces|complaint|unsubscribe"), END};
+static const struct option suppression_list_options[] = {
+    OPT(ARG_TEXT, "reason", "R", NULL, "only those with this reason"),
+    OPT(ARG_COUNT, "limit", "N", NULL, "at most N", RANGE(1, INT32_MAX)), END};
+static const struct option suppression_revert_options[] = {
+    OPT(ARG_NAME, "server", "S", "server", "undo what bounces of this server suppressed", .flags = OPT_REQUIRED),
+    OPT(ARG_TIME, "since", "T", "since", "from this time on: 2026-11-21T09:30:00Z, or 2h ago as 2h",
+        .flags = OPT_REQUIRED), END};
+
+#define TEMPLATE_OPTIONS                                                                          \
+    OPT(ARG_FILE, "html", "FILE", NULL, "HTML part"),                                             \
+    OPT(ARG_FILE, "text", "FILE", NULL, "text part (made from the HTML when missing)"),           \
+    OPT(ARG_FILE, "markdown", "FILE", NULL, "Markdown, from which HTML and text are made")
+static const struct option template_add_options[] = {
+    OPT(ARG_TEXT, "subject", "S", "subject", "subject, may have variables", .flags = OPT_REQUIRED),
+    TEMPLATE_OPTIONS, END};
+static const struct option template_set_options[] = {
+    OPT(ARG_TEXT, "subject", "S", "subject", "subject, may have variables"), TEMPLATE_OPTIONS, END};
+static const struct option template_render_options[] = {
+    OPT(ARG_MAIL, "contact", "EMAIL", "contact", "with the fields of this contact"),
+    OPT(ARG_PAIR, "field", "F=VALUE", NULL, "with this field", .flags = OPT_REPEAT),
+    OPT(ARG_CHOICE, "part", "P", NULL, "print only this part", .choices = "subject|html|text"), END};
+static const struct option template_lint_options[] = {
+    OPT(ARG_TEXT, "subject", "S", "subject", "subject to look at with the files"), TEMPLATE_OPTIONS, END};
+
+static const struct option campaign_create_options[] = {
+    OPT(ARG_NAME, "list", "L", "list", "list of contacts", .flags = OPT_REQUIRED),
+    OPT(ARG_NAME, "template", "T", "template", "template", .flags = OPT_REQUIRED),
+    OPT(ARG_TEXT, "from", "A", "from", "From address (else the server's)"),
+    OPT(ARG_TEXT, "reply-to", "A", "reply_to", "Reply-To address"),
+    OPT(ARG_NAME, "group", "G", "group", "group of servers (default: default)"),
+    OPT(ARG_CHOICE, "stream", "S", "stream", "bulk (default) or priority", .choices = "bulk|priority"),
+    OPT(ARG_TIME, "deadline", "T", "deadline", "not after this time: 2026-11-21T18:00:00Z, or in 6h as 6h"),
+    END};
+static const struct option campaign_list_options[] = {
+    OPT(ARG_CHOICE, "state", "S", NULL, "only those in this state",
+        .choices = "draft|scheduled|running|paused|stalled|finished|cancelled|failed"),
+    OPT(ARG_COUNT, "limit", "N", NULL, "at most N", RANGE(1, INT32_MAX)), END};
+static const struct option campaign_test_options[] = {
+    OPT(ARG_MAIL, "to", "A", "to", "where the test mail goes", .flags = OPT_REQUIRED),
+    OPT(ARG_MAIL, "contact", "EMAIL", "contact", "with the fields of this contact"), END};
+static const struct option campaign_preview_options[] = {
+    OPT(ARG_MAIL, "contact", "EMAIL", NULL, "as this contact sees it (default: the first)"),
+    OPT(ARG_CHOICE, "part", "P", NULL, "print only this part", .choices = "subject|html|text|raw"), END};
+static const struct option campaign_start_options[] = {
+    FLAG("wait", NULL, "stay until it has finished: bar, rate, time left; Ctrl-C leaves it running"), END};
+static const struct option retry_failed_options[] = {
+    FLAG("uncertain", "uncertain", "also those that may have arrived: they may get it twice"), END};
+
+static const struct option message_search_options[] = {
+    OPT(ARG_NAME, "campaign", "C", NULL, "only of this campaign"),
+    OPT(ARG_CHOICE, "state", "S", NULL, "only in this state",
+        .choices = "queued|deferred|held|sent|uncertain|bounced|failed|suppressed|cancelled|expired"),
+    OPT(ARG_NAME, "server", "N", NULL, "only by this server"),
+    OPT(ARG_TEXT, "to", "A", NULL, "only to this address"),
+    OPT(ARG_COUNT, "limit", "N", NULL, "at most N (default: all)", RANGE(1, INT32_MAX)), END};
+static const struct option message_raw_options[] = {
+    OPT(ARG_FILE, "output", "FILE", NULL, "write to FILE instead of standard output"), END};
+static const struct option send_options[] = {
+    OPT(ARG_MAIL, "to", "A", NULL, "recipient", .flags = OPT_REQUIRED),
+    OPT(ARG_TEXT, "from", "A", NULL, "envelope sender and, when the mail has none, From"),
+    OPT(ARG_CHOICE, "stream", "S", NULL, "transactional (default), priority or bulk",
+        .choices = "transactional|priority|bulk"),
+    OPT(ARG_NAME, "group", "G", NULL, "group of servers (default: default)"), END};
+
+static const struct option key_create_options[] = {
+    OPT(ARG_TEXT, "scope", "S", "scope", "what it may do: messages:send, servers:read, admin ...",
+        .flags = OPT_REPEAT | OPT_REQUIRED),
+    FLAG("test", "test", "a test key (pf_test_...): what it submits is rendered and never leaves"), END};
+static const struct option events_options[] = {
+    OPT(ARG_TEXT, "after", "ID", NULL, "begin behind this event (default: with new ones)"),
+    OPT(ARG_COUNT, "limit", "N", NULL, "end after N events", RANGE(1, INT32_MAX)), END};
+
+static const struct option classify_options[] = {
+    FLAG("replies", NULL, "standard input holds SMTP replies, one a line, PHASE<TAB> allowed before each"),
+    OPT(ARG_TEXT, "profile", "NAME", NULL, "by the rules of this provider too: ses, sendgrid, gmail ..."),
+    END};
+static const struct option doctor_options[] = {
+    FLAG("ready", NULL, "only ask the daemon: exits 0 when all listeners and sending are up"), END};
+static const struct option db_check_options[] = {
+    FLAG("ledger", NULL, "also verify what the ledger promises about every message"), END};
+static const struct option init_options[] = {END};
+static const struct option help_options[] = {
+    FLAG("man", NULL, "the manual page as roff"), END};
+
+static const struct option serve_options[] = {
+    OPT(ARG_ENDPOINT, "http", "ADDR:PORT", NULL, "where HTTP listens (default 127.0.0.1:8025)"),
+    OPT(ARG_CHOICE, "role", "ROLE", NULL, "", .choices = "core|web", .flags = OPT_HIDDEN),
+    OPT(ARG_COUNT, "parent-pid", "N", NULL, "", .flags = OPT_HIDDEN),
+    OPT(ARG_COUNT, "poison-fd", "N", NULL, "", .flags = OPT_HIDDEN),
+    OPT(ARG_COUNT, "desk-threads", "N", NULL, "", .flags = OPT_HIDDEN),
+    OPT(ARG_COUNT, "ledger-ahead", "N", NULL, "", .flags = OPT_HIDDEN),
+    OPT(ARG_TEXT, "http-url", "U", NULL, "", .flags = OPT_HIDDEN),
+    OPT(ARG_TEXT, "public-url", "U", NULL, "", .flags = OPT_HIDDEN),
+    OPT(ARG_TEXT, "dns-servers", "S", NULL, "", .flags = OPT_HIDDEN),
+    OPT(ARG_TEXT, "ca-file", "F", NULL, "", .flags = OPT_HIDDEN),
+    OPT(ARG_TEXT, "log-level", "L", NULL, "", .flags = OPT_HIDDEN),
+    {.name = "held", .kind = ARG_FLAG, .help = "", .flags = OPT_HIDDEN}, END};
+static const struct option demo_options[] = {
+    OPT(ARG_COUNT, "seconds", "N", NULL, "how long to show it", RANGE(1, 3600)),
+    OPT(ARG_COUNT, "contacts", "N", NULL, "contacts of the campaign (default 20000)", RANGE(1, 10000000)),
+    OPT(ARG_COUNT, "seed", "N", NULL, "the same seed gives the same run"),
+    FLAG("no-web", NULL, "without the HTTP listener"),
+    FLAG("json", NULL, "last line as JSON"),
+    OPT(ARG_DIR, "keep", "DIR", NULL, "keep data and sink logs in DIR"), END};
+static const struct option sink_options[] = {
+    OPT(ARG_TEXT, "ports", "A-B", NULL, "ports of 127.0.0.1 to listen on"),
+    OPT(ARG_FILE, "log", "FILE", NULL, "a line per accepted message"),
+    OPT(ARG_TEXT, "behave", "PORT=VERB[:PHASE][:CODE][:SHARE][@FROM-TO]", NULL,
+        "fault of a port: delay, reject, close, quota, refuse, hole, auth, tls", .flags = OPT_REPEAT), END};
+
+#define CLIENT CMD_CLIENT
+#define ASKS   (CMD_CLIENT | CMD_ASKS)
+#define COMMAND(n, v, a, fn, o, fl, h, m) {n, v, a, h, o, fl, fn, m}
+
+const struct command commands[] = {
+    COMMAND("init", NULL, "", cmd_init, init_options, CMD_OFFLINE, "make a data directory",
+        "Creates the directory with database, key file, configuration sample and the group default. "
+        "A directory that holds something else is refused."),
+    COMMAND("serve", NULL, "", cmd_serve, serve_options, CMD_OFFLINE, "run the daemon",
+        "Makes a missing or empty data directory, then runs until SIGTERM, which ends it within 10 s. "
+        "Running campaigns go on by themselves."),
+    COMMAND("demo", NULL, "", cmd_demo, demo_options, CMD_THROUGH, "watch a campaign leave through six servers, some failing", NULL),
+    COMMAND("doctor", NULL, "", cmd_doctor, doctor_options, CLIENT, "check the data directory and the daemon", NULL),
+    COMMAND("status", NULL, "", cmd_status, NULL, CLIENT, "what the daemon does now", NULL),
+
+    COMMAND("server", "add", "NAME", cmd_server_add, server_add_options, CLIENT, "add an SMTP server",
+        "Example:\n  postfleet server add alpha --host smtp.example.com --port 587 --tls starttls \\\n"
+        "      --user shop --password-file key --per-hour 50k --weight 10\n"
+        "  postfleet server add ses1 --preset ses-eu-west-1 --user AKIA... --password-file - < key"),
+    COMMAND("server", "list", "", cmd_server_list, NULL, CLIENT, "all servers with state and quota", NULL),
+    COMMAND("server", "show", "NAME", cmd_server_show, NULL, CLIENT, "one server in full", NULL),
+    COMMAND("server", "set", "NAME", cmd_server_set, server_set_options, CLIENT, "change a server; acts at once",
+        "Only what is named changes. An empty value, or none for a limit, takes it away."),
+    COMMAND("server", "remove", "NAME", cmd_server_remove, NULL, ASKS, "remove a server; its results stay", NULL),
+    COMMAND("server", "clone", "NAME NEW", cmd_server_clone, server_clone_options, CLIENT, "copy a server under a new name", NULL),
+    COMMAND("server", "test", "NAME", cmd_server_test, server_test_options, CLIENT, "test the connection step by step; sends nothing", NULL),
+    COMMAND("server", "send-test", "NAME", cmd_server_send_test, send_test_options, CLIENT, "send a test mail through this server only", NULL),
+    COMMAND("server", "pause", "NAME", cmd_server_pause, NULL, CLIENT, "stop using a server", NULL),
+    COMMAND("server", "resume", "NAME", cmd_server_resume, NULL, CLIENT, "use a server again", NULL),
+    COMMAND("server", "drain", "NAME", cmd_server_drain, NULL, CLIENT, "finish what it has, take nothing new", NULL),
+    COMMAND("server", "import", "FILE.csv|-", cmd_server_import, NULL, CLIENT | CMD_DRY_RUN, "add servers from CSV",
+        "Columns are the option names of server add, with name first; several groups, domains or "
+        "headers in one cell are parted by ;"),
+    COMMAND("server", "export", "", cmd_server_export, contact_export_options + 1, CLIENT, "all servers as CSV, without passwords", NULL),
+    COMMAND("server", "presets", "[WORD]", cmd_server_presets, NULL, CMD_PLAIN, "providers known to server add --preset", NULL),
+
+    COMMAND("group", "add", "NAME", cmd_group_add, group_add_options, CLIENT, "add a group of servers", NULL),
+    COMMAND("group", "list", "", cmd_group_list, NULL, CLIENT, "all groups", NULL),
+    COMMAND("group", "show", "NAME", cmd_group_show, NULL, CLIENT, "one group with its servers", NULL),
+    COMMAND("group", "set", "NAME", cmd_group_set, group_set_options, CLIENT, "change a group; acts at once", NULL),
+    COMMAND("group", "remove", "NAME", cmd_group_remove, NULL, ASKS, "remove a group", NULL),
+
+    COMMAND("list", "add", "NAME", cmd_list_add, NULL, CLIENT, "add a list of contacts", NULL),
+    COMMAND("list", "list", "", cmd_list_list, NULL, CLIENT, "all lists", NULL),
+    COMMAND("list", "show", "NAME", cmd_list_show, NULL, CLIENT, "one list with its counts", NULL),
+    COMMAND("list", "remove", "NAME", cmd_list_remove, NULL, ASKS, "remove a list; its contacts stay", NULL),
+
+    COMMAND("contact", "add", "EMAIL", cmd_contact_add, contact_add_options, CLIENT, "add a contact", NULL),
+    COMMAND("contact", "import", "FILE.csv|-", cmd_contact_import, contact_import_options, CLIENT | CMD_DRY_RUN,
+        "import contacts from CSV",
+        "Comma, semicolon or tab; UTF-8, UTF-16 or Latin-1. A column email is needed, other headers "
+        "become fields. Rows that are wrong are written to FILE.errors.csv; then the exit status is 4."),
+    COMMAND("contact", "list", "", cmd_contact_list, contact_list_options, CLIENT, "contacts", NULL),
+    COMMAND("contact", "show", "EMAIL", cmd_contact_show, NULL, CLIENT, "one contact with fields and lists", NULL),
+    COMMAND("contact", "export", "", cmd_contact_export, contact_export_options, CLIENT, "a list as CSV, safe for spreadsheets", NULL),
+    COMMAND("contact", "remove", "EMAIL", cmd_contact_remove, NULL, ASKS, "remove a contact from all lists", NULL),
+
+    COMMAND("suppression", "add", "ADDRESS...", cmd_suppression_add, suppression_add_options, CLIENT, "send no more to these addresses", NULL),
+    COMMAND("suppression", "import", "FILE.csv|-", cmd_suppression_import, suppression_import_options, CLIENT | CMD_DRY_RUN,
+        "suppress addresses from a file, one a line or CSV with a column email", NULL),
+    COMMAND("suppression", "list", "", cmd_suppression_list, suppression_list_options, CLIENT, "suppressed addresses", NULL),
+    COMMAND("suppression", "check", "ADDRESS", cmd_suppression_check, NULL, CLIENT, "why an address is suppressed; exits 3 when it is not", NULL),
+    COMMAND("suppression", "remove", "ADDRESS...", cmd_suppression_remove, NULL, ASKS, "allow sending to these addresses again", NULL),
+    COMMAND("suppression", "revert", "", cmd_suppression_revert, suppression_revert_options, ASKS | CMD_DRY_RUN,
+        "undo what a broken server suppressed", NULL),
+
+    COMMAND("template", "add", "NAME", cmd_template_add, template_add_options, CLIENT, "add a template",
+        "Variables: {{ contact.email }} {{ contact.first_name | default: \"friend\" }} (any field), "
+        "{{ campaign.name }} {{ list.name }} {{ unsubscribe_url }} {{ view_url }} {{ date }}."),
+    COMMAND("template", "list", "", cmd_template_list, NULL, CLIENT, "all templates", NULL),
+    COMMAND("template", "show", "NAME", cmd_template_show, NULL, CLIENT, "one template in full", NULL),
+    COMMAND("template", "render", "NAME", cmd_template_render, template_render_options, CLIENT, "what a recipient would get", NULL),
+    COMMAND("template", "lint", "[NAME]", cmd_template_lint, template_lint_options, CLIENT, "errors and unknown variables, with line and column", NULL),
+    COMMAND("template", "set", "NAME", cmd_template_set, template_set_options, CLIENT, "change a template; started campaigns keep theirs", NULL),
+    COMMAND("template", "remove", "NAME", cmd_template_remove, NULL, ASKS, "remove a template", NULL),
+
+    COMMAND("campaign", "create", "NAME", cmd_campaign_create, campaign_create_options, CLIENT, "prepare a campaign", NULL),
+    COMMAND("campaign", "list", "", cmd_campaign_list, campaign_list_options, CLIENT, "all campaigns", NULL),
+    COMMAND("campaign", "show", "NAME", cmd_campaign_show, NULL, CLIENT, "one campaign", NULL),
+    COMMAND("campaign", "check", "NAME", cmd_campaign_check, NULL, CLIENT, "what would hinder a start", NULL),
+    COMMAND("campaign", "test", "NAME", cmd_campaign_test, campaign_test_options, CLIENT, "send it to one address as a test", NULL),
+    COMMAND("campaign", "preview", "NAME", cmd_campaign_preview, campaign_preview_options, CLIENT, "as a contact would see it", NULL),
+    COMMAND("campaign", "start", "NAME", cmd_campaign_start, campaign_start_options, CLIENT | CMD_DRY_RUN, "start sending; returns when the start is durable",
+        "With --wait: exits 0 when all was sent, 4 when some was not, 130 on Ctrl-C (the campaign goes on)."),
+    COMMAND("campaign", "pause", "NAME", cmd_campaign_pause, NULL, CLIENT, "stop within a second", NULL),
+    COMMAND("campaign", "resume", "NAME", cmd_campaign_resume, NULL, CLIENT, "go on", NULL),
+    COMMAND("campaign", "cancel", "NAME", cmd_campaign_cancel, NULL, ASKS, "give up what is not sent yet", NULL),
+    COMMAND("campaign", "retry-failed", "NAME", cmd_campaign_retry_failed, retry_failed_options, ASKS | CMD_DRY_RUN, "try again what failed", NULL),
+    COMMAND("campaign", "report", "NAME", cmd_campaign_report, NULL, CLIENT, "who got it, by server", NULL),
+
+    COMMAND("message", "search", "", cmd_message_search, message_search_options, CLIENT, "find messages", NULL),
+    COMMAND("message", "show", "ID", cmd_message_show, NULL, CLIENT, "one message with every attempt", NULL),
+    COMMAND("message", "cancel", "ID...", cmd_message_cancel, NULL, CLIENT, "do not send it", NULL),
+    COMMAND("message", "retry", "ID...", cmd_message_retry, NULL, CLIENT, "send it again", NULL),
+    COMMAND("message", "raw", "ID", cmd_message_raw, message_raw_options, CLIENT, "the mail as submitted", NULL),
+    COMMAND("send", NULL, "FILE.eml|-", cmd_send, send_options, CLIENT, "send one message; answers when it is durable",
+        "Example:\n  postfleet send mail.eml --to ana@example.net --from shop@example.com"),
+    COMMAND("queue", "summary", "", cmd_queue_summary, NULL, CLIENT, "what waits, and for what", NULL),
+    COMMAND("pause", NULL, "", cmd_pause, NULL, CLIENT, "stop all sending within a second", NULL),
+    COMMAND("resume", NULL, "", cmd_resume, NULL, CLIENT, "send again", NULL),
+
+    COMMAND("key", "create", "NAME", cmd_key_create, key_create_options, CLIENT, "make an API key; it is shown once", NULL),
+    COMMAND("key", "list", "", cmd_key_list, NULL, CLIENT, "all API keys, without the secret", NULL),
+    COMMAND("key", "revoke", "NAME", cmd_key_revoke, NULL, ASKS, "take an API key back", NULL),
+    COMMAND("events", "follow", "", cmd_events_follow, events_options, CLIENT, "what happens, as it happens", NULL),
+
+    COMMAND("bounce", "classify", "", cmd_bounce_classify, classify_options, CMD_PLAIN, "what SMTP replies mean, without a daemon",
+        "Example:\n  printf 'rcpt\\t550 5.1.1 no such user\\n' | postfleet bounce classify --replies --json"),
+    COMMAND("config", "check", "", cmd_config_check, NULL, CMD_OFFLINE, "is postfleet.yaml in order?", NULL),
+    COMMAND("config", "show", "", cmd_config_show, NULL, CMD_OFFLINE, "every setting and where it comes from", NULL),
+    COMMAND("config", "sample", "", cmd_config_sample, NULL, CMD_PLAIN, "a postfleet.yaml with every setting explained", NULL),
+    COMMAND("db", "check", "", cmd_db_check, db_check_options, CMD_OFFLINE, "is the database whole?", NULL),
+    COMMAND("db", "backup", "FILE", cmd_db_backup, NULL, CMD_OFFLINE, "copy the database while the daemon runs", NULL),
+    COMMAND("db", "migrate", "", cmd_db_migrate, NULL, CMD_OFFLINE | CMD_DRY_RUN, "bring the database to this version", NULL),
+    COMMAND("sink", NULL, "", cmd_sink, sink_options, CMD_THROUGH, "a test SMTP server: many ports, faults on demand", NULL),
+    COMMAND("bench", NULL, "[campaign|tls|rtt|pick|import|start]", cmd_bench, NULL, CMD_THROUGH, "measure this machine", NULL),
+    COMMAND("completion", NULL, "bash|zsh|fish", cmd_completion, NULL, 0, "shell completion to be sourced",
+        "Example:\n  source <(postfleet completion bash)"),
+    COMMAND("version", NULL, "", cmd_version, NULL, CMD_PLAIN, "version of the program", NULL),
+    COMMAND("help", NULL, "[COMMAND] [VERB]", cmd_help, help_options, 0, "help for all or one command", NULL),
+};
+/* clang-format on */
+const size_t n_commands = countof(commands);
