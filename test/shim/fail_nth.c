@@ -21,7 +21,7 @@
 static atomic_long calls;
 static long fail_at, fail_for;
 static int fail_errno;
-static char fail_call[16], count_file[512];
+static char fail_call[16], count_file[512], once_file[512];
 static bool armed;
 
 static bool is_our_process(const char *word)
@@ -47,10 +47,12 @@ static long number_of(const char *name, long otherwise)
 __attribute__((constructor)) static void begin(void)
 {
     const char *call = getenv("FAIL_CALL"), *in = getenv("FAIL_IN"), *file = getenv("FAIL_COUNT");
+    const char *once = getenv("FAIL_ONCE");
     if (!call)
         return;
     snprintf(fail_call, sizeof fail_call, "%s", call);
     snprintf(count_file, sizeof count_file, "%s", file ? file : "");
+    snprintf(once_file, sizeof once_file, "%s", once ? once : "");
     fail_at = number_of("FAIL_AT", 0);
     fail_for = number_of("FAIL_FOR", 1);
     fail_errno = (int)number_of("FAIL_ERRNO", EIO);
@@ -76,6 +78,14 @@ static bool fails(const char *call)
     long n = atomic_fetch_add(&calls, 1) + 1;
     if (fail_at == 0 || n < fail_at || n >= fail_at + fail_for)
         return false;
+    if (n == fail_at && once_file[0]) {
+        int fd = open(once_file, O_CREAT | O_EXCL | O_WRONLY, 0600);
+        if (fd < 0) {
+            fail_at = 0;
+            return false;
+        }
+        close(fd);
+    }
     errno = fail_errno;
     return true;
 }
