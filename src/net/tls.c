@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <arpa/inet.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -21,8 +22,10 @@ struct tls {
 
 static void last_words(char *out, size_t size)
 {
-    unsigned long code = ERR_peek_last_error();
+    unsigned long code = ERR_peek_error();
     const char *why = code ? ERR_reason_error_string(code) : NULL;
+    if (ERR_SYSTEM_ERROR(code))
+        why = strerror(ERR_GET_REASON(code));
     snprintf(out, size, "%s", why ? why : "unknown reason");
     ERR_clear_error();
 }
@@ -38,6 +41,29 @@ static int on_new_session(SSL *ssl, SSL_SESSION *session)
     return 1;
 }
 
+static int rejected_index = -1;
+
+static void rejected_free(void *parent, void *cert, CRYPTO_EX_DATA *ad, int index, long argl,
+                          void *argp)
+{
+    X509_free(cert);
+}
+
+/* A failed verification leaves no certificate behind to speak of: keep the one at fault. */
+static int on_verify(int ok, X509_STORE_CTX *ctx)
+{
+    SSL *ssl = X509_STORE_CTX_get_ex_data(ctx, SSL_get_ex_data_X509_STORE_CTX_idx());
+    X509 *cert = X509_STORE_CTX_get_current_cert(ctx);
+    if (!ok && ssl && cert && !SSL_get_ex_data(ssl, rejected_index) && X509_up_ref(cert))
+        SSL_set_ex_data(ssl, rejected_index, cert);
+    return ok;
+}
+
+static void make_rejected_index(void)
+{
+    rejected_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, rejected_free);
+}
+
 static void context_common(SSL_CTX *ctx)
 {
     SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
@@ -51,8 +77,10 @@ static void context_common(SSL_CTX *ctx)
 
 struct tls *tls_new(const char *ca_file, struct err *e)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     struct tls *t = alloc_one(struct tls);
     char why[160];
+    pthread_once(&once, make_rejected_index);
     ERR_clear_error();
     t->sessions = tls_sessions_new();
     t->ctx = SSL_CTX_new(TLS_client_method());
@@ -126,7 +154,8 @@ SSL *tls_client_new(struct tls *t, int fd, const struct tls_peer *peer, SSL_SESS
         return NULL;
     }
     SSL_set_app_data(ssl, (void *)(uintptr_t)peer);
-    SSL_set_verify(ssl, peer->verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
+    SSL_set_verify(ssl, peer->verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE,
+                   peer->verify ? on_verify : NULL);
     SSL_set_connect_state(ssl);
     if (peer->session_key != 0)
         *session_out = tls_sessions_take(t->sessions, peer);
@@ -236,23 +265,21 @@ void tls_describe(SSL *ssl, char *out, size_t size)
 static void explain_certificate(SSL *ssl, const char *host, struct conn_failure *f)
 {
     long why = SSL_get_verify_result(ssl);
-    X509 *cert = SSL_get0_peer_certificate(ssl);
-    char names[128] = "", day[32];
+    X509 *cert = SSL_get_ex_data(ssl, rejected_index);
+    char names[128] = "", day[32] = "";
     f->cause = CONN_CAUSE_CERTIFICATE;
+    if (cert)
+        alternative_names(cert, names, sizeof names);
     switch (why) {
     case X509_V_ERR_HOSTNAME_MISMATCH:
     case X509_V_ERR_IP_ADDRESS_MISMATCH:
-        if (cert)
-            alternative_names(cert, names, sizeof names);
         snprintf(f->text, sizeof f->text, "the certificate is for %.120s, not for %.100s", names,
                  host);
         return;
     case X509_V_ERR_CERT_HAS_EXPIRED:
         day_of(cert ? X509_get0_notAfter(cert) : NULL, day, sizeof day);
-        snprintf(f->text, sizeof f->text,
-                 "the certificate of %.150s (or of its issuer) has expired: "
-                 "until %s",
-                 host, day);
+        snprintf(f->text, sizeof f->text, "the certificate of %.120s, used by %.80s, expired on %s",
+                 names, host, day);
         return;
     default:
         snprintf(f->text, sizeof f->text, "the certificate of %.120s is not trusted: %.80s", host,

@@ -14,9 +14,11 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -198,6 +200,8 @@ static UNUSED void *peer_main(void *arg)
         int fd = accept(p->fd, NULL, NULL);
         if (fd < 0)
             continue;
+        int on = 1; /* or Nagle would keep back what a reset then discards */
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
         atomic_fetch_add(&p->accepted, 1);
         p->talk(p, fd);
     }
