@@ -130,20 +130,34 @@ static bool do_tls(struct talk *t, struct str rest)
 
 /* ---- the client's side ---- */
 
-static void collect(struct talk *t)
+/* Writes at most `most` bytes. */
+static void collect_some(struct talk *t, size_t most)
 {
     struct str slices[4];
     size_t n;
 
     feed(t);
-    while ((n = smtp_client_output(t->c, slices, countof(slices))) > 0) {
+    while (most > 0 && (n = smtp_client_output(t->c, slices, countof(slices))) > 0) {
         size_t total = 0;
-        for (size_t i = 0; i < n; i++) {
-            buf_addstr(&t->client, slices[i]);
-            total += slices[i].n;
+        for (size_t i = 0; i < n && total < most; i++) {
+            size_t part = MIN(slices[i].n, most - total);
+            buf_addstr(&t->client, str_cut(slices[i], 0, part));
+            total += part;
         }
         smtp_client_sent(t->c, total, t->now_ms);
+        most -= total;
     }
+}
+
+static void collect(struct talk *t)
+{
+    collect_some(t, SIZE_MAX);
+}
+
+static bool do_write(struct talk *t, struct str rest)
+{
+    collect_some(t, talk_number(&rest));
+    return true;
 }
 
 static bool expect_bytes(struct talk *t, struct str want)
@@ -333,6 +347,7 @@ static const struct talk_word WORDS[] = {
     {"long", do_long},     {"garbage", do_garbage},
     {"tls", do_tls},       {"nothing", do_nothing},
     {"config", do_config}, {"transcript", do_transcript},
+    {"write", do_write},
 };
 
 static bool play_line(struct talk *t, struct str line)
