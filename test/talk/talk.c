@@ -25,11 +25,29 @@ static bool fail(struct talk *t, const char *what, struct str got)
 
 /* ---- the server's side ---- */
 
+/* The same number of bytes from the real server; what it sends must be what is written, but for
+ * garbage. */
+static void read_from_socket(struct talk *t)
+{
+    struct str want = buf_str(&t->server);
+    char *got = malloc(want.n);
+
+    if (!talk_socket_read(t->socket, got, want.n))
+        fail(t, "the server should have sent more", want);
+    else if (!t->garbage && memcmp(got, want.p, want.n) != 0)
+        fail(t, "the server should have sent something else", want);
+    else
+        memcpy(t->server.p, got, want.n);
+    free(got);
+}
+
 /* Bytes wait until something else than bytes comes, so that they can be cut freely. */
 static void feed(struct talk *t)
 {
     struct str s = buf_str(&t->server);
 
+    if (t->socket != NULL && s.n > 0)
+        read_from_socket(t);
     while (s.n > 0) {
         size_t n = s.n;
         if (t->cut == TALK_BY_BYTE)
@@ -101,6 +119,7 @@ static bool do_garbage(struct talk *t, struct str rest)
 {
     uint32_t x = 12345;
 
+    t->garbage = true;
     for (uint64_t n = talk_number(&rest); n > 0; n--) {
         x = x * 1103515245u + 12345u;
         buf_addc(&t->server, (char)(x >> 16));
@@ -111,6 +130,8 @@ static bool do_garbage(struct talk *t, struct str rest)
 static bool do_close(struct talk *t, struct str rest)
 {
     feed(t);
+    if (t->socket != NULL && !talk_socket_read(t->socket, NULL, 0))
+        return fail(t, "the server should have closed", STR(""));
     smtp_client_closed(t->c, t->now_ms);
     return true;
 }
@@ -123,8 +144,12 @@ static bool do_delay(struct talk *t, struct str rest)
 
 static bool do_tls(struct talk *t, struct str rest)
 {
+    bool ok = !str_is(rest, "fail");
+
     feed(t);
-    smtp_client_tls_done(t->c, !str_is(rest, "fail"), t->now_ms);
+    if (t->socket != NULL && talk_socket_tls(t->socket) != ok)
+        return fail(t, "the handshake went otherwise", STR(""));
+    smtp_client_tls_done(t->c, ok, t->now_ms);
     return true;
 }
 
@@ -142,6 +167,8 @@ static void collect_some(struct talk *t, size_t most)
         for (size_t i = 0; i < n && total < most; i++) {
             size_t part = MIN(slices[i].n, most - total);
             buf_addstr(&t->client, str_cut(slices[i], 0, part));
+            if (t->socket != NULL)
+                talk_socket_write(t->socket, str_cut(slices[i], 0, part));
             total += part;
         }
         smtp_client_sent(t->c, total, t->now_ms);
@@ -375,13 +402,15 @@ static bool at_end(struct talk *t)
     return true;
 }
 
-/* Plays the whole text once; *fed_out: bytes that the server sent. */
-static bool play(const char *file, struct str text, ptrdiff_t cut, size_t *fed_out)
+/* Plays the whole text once; *fed_out: bytes that the server sent. port 0: without a socket. */
+static bool play(const char *file, struct str text, ptrdiff_t cut, uint16_t port, size_t *fed_out)
 {
     struct talk t;
     struct str line;
 
     talk_start(&t, file, text, cut);
+    if (port != 0 && (t.socket = talk_socket_open(port)) == NULL)
+        fail(&t, "no connection to the server", STR(""));
     while (!t.failed && str_split(&text, '\n', &line)) {
         t.line_number++;
         play_line(&t, line);
@@ -389,35 +418,51 @@ static bool play(const char *file, struct str text, ptrdiff_t cut, size_t *fed_o
     if (!t.failed)
         at_end(&t);
     *fed_out = (size_t)t.fed;
+    talk_socket_close(&t.socket);
     talk_finish(&t);
     return !t.failed;
 }
 
-static bool play_file(const char *file)
+static bool play_every_way(const char *file, struct str text)
 {
-    struct buf text;
     size_t total, unused;
+    bool ok = play(file, text, TALK_WHOLE, 0, &total) && play(file, text, TALK_BY_BYTE, 0, &unused);
 
-    buf_init(&text, 1 << 20);
-    bool ok = talk_read_file(file, &text) && play(file, buf_str(&text), TALK_WHOLE, &total) &&
-              play(file, buf_str(&text), TALK_BY_BYTE, &unused);
     /* What floods is cut at a prime distance: every place of each line is met all the same. */
     size_t step = ok && total > 4096 ? 397 : 1;
     for (size_t cut = 1; ok && cut < total; cut += step)
-        ok = play(file, buf_str(&text), (ptrdiff_t)cut, &unused);
+        ok = play(file, text, (ptrdiff_t)cut, 0, &unused);
+    return ok;
+}
+
+static bool play_file(const char *file, uint16_t port)
+{
+    struct buf text;
+    size_t unused;
+
+    buf_init(&text, 1 << 20);
+    bool ok = talk_read_file(file, &text);
+    if (ok && port != 0)
+        ok = play(file, buf_str(&text), TALK_WHOLE, port, &unused);
+    else if (ok)
+        ok = play_every_way(file, buf_str(&text));
     buf_free(&text);
     return ok;
 }
 
+/* talk [--port P] FILE...: with a port, the server is there and is given one connection a file. */
 int main(int argc, char **argv)
 {
-    int bad = 0;
+    uint64_t port = 0;
+    int first = 1, bad = 0;
 
-    printf("1..%d\n", argc - 1);
-    for (int i = 1; i < argc; i++) {
+    if (argc > 2 && strcmp(argv[1], "--port") == 0 && str_to_u64(str_of(argv[2]), 65535, &port))
+        first = 3;
+    printf("1..%d\n", argc - first);
+    for (int i = first; i < argc; i++) {
         const char *slash = strrchr(argv[i], '/');
-        bool ok = play_file(argv[i]);
-        printf("%s %d - %s\n", ok ? "ok" : "not ok", i, slash != NULL ? slash + 1 : argv[i]);
+        bool ok = play_file(argv[i], (uint16_t)port);
+        printf("%s %d - %s\n", ok ? "ok" : "not ok", i - first + 1, slash ? slash + 1 : argv[i]);
         bad += !ok;
     }
     return bad > 0;

@@ -18,11 +18,12 @@ struct talk {
     size_t line_number;
     ptrdiff_t cut; /* TALK_WHOLE, TALK_BY_BYTE, or after that many bytes of the server */
     ptrdiff_t fed;
-    bool failed, chunk;
+    bool failed, chunk, garbage;
     struct smtp_client *c;
     struct secret *password;
     int64_t now_ms;
     struct buf server, client;
+    struct talk_socket *socket; /* NULL: the server is the file */
     struct talk_message messages[TALK_MESSAGES];
 };
 
@@ -42,6 +43,13 @@ struct talk_message *talk_message(struct talk *t, uint64_t id);
 /* ID [from=A] [rcpt=A] [body=TEXT] [8bit] [utf8] [requiretls] [ret= envid= notify= orcpt=]
  */
 struct talk_message *talk_message_read(struct talk *t, struct str rest);
+/* A blocking connection to 127.0.0.1; NULL when there is none. */
+struct talk_socket *talk_socket_open(uint16_t port);
+void talk_socket_close(struct talk_socket **s);
+/* Reads exactly n bytes; false when the peer closed before. n 0: waits for the close. */
+bool talk_socket_read(struct talk_socket *s, char *p, size_t n);
+void talk_socket_write(struct talk_socket *s, struct str bytes);
+bool talk_socket_tls(struct talk_socket *s);
 bool talk_read_file(const char *path, struct buf *out);
 
 #endif
