@@ -7,9 +7,9 @@
  * guarantees that no byte of a final dot is ever in the output before smtp_client_permit_dot.
  *
  * Order of one message (RFC 5321, 2920; design HOUSE "What is durable when"):
- *   give -> BEGUN (MAIL, RCPT, DATA are in the output) -> replies read -> DOT_ASK (354 read, or with
- *   CHUNKING all replies read) -> permit_dot -> DONE.
- * The next message may be given behind the dot when smtp_client_can_take says SMTP_TAKE_BEHIND. */
+ *   give -> BEGUN (MAIL, RCPT, DATA are in the output) -> replies read -> DOT_ASK (354 read, or
+ * with CHUNKING all replies read) -> permit_dot -> DONE. The next message may be given behind the
+ * dot when smtp_client_can_take says SMTP_TAKE_BEHIND. */
 #ifndef SMTP_CLIENT_H
 #define SMTP_CLIENT_H
 
@@ -28,24 +28,24 @@ struct smtp_client_config {
     const struct secret *password; /* cloned */
     const char *oauth_token_mech;  /* "XOAUTH2": password is the token; else NULL: best offered */
     bool chunking_off;
-    bool probe;                    /* after AUTH: QUIT, no mail (health probe) */
-    int64_t ready_deadline;        /* boot ms: session must be READY by then (connect-timeout) */
-    int64_t reply_timeout_ms;      /* each later reply but the dot's */
+    bool probe;               /* after AUTH: QUIT, no mail (health probe) */
+    int64_t ready_deadline;   /* boot ms: session must be READY by then (connect-timeout) */
+    int64_t reply_timeout_ms; /* each later reply but the dot's */
     int64_t dot_timeout_ms;
-    uint64_t nonce;                /* randomness for SCRAM, given from outside */
-    size_t transcript_max;         /* bytes of dialogue kept for a session and its last message */
+    uint64_t nonce;        /* randomness for SCRAM, given from outside */
+    size_t transcript_max; /* bytes of dialogue kept for a session and its last message */
 };
 
 /* Borrowed until the message's DONE event was pulled. */
 struct smtp_envelope {
-    uint64_t id;             /* the driver's; comes back in events */
-    struct str from;         /* "" is the null return path */
+    uint64_t id;     /* the driver's; comes back in events */
+    struct str from; /* "" is the null return path */
     struct str rcpt;
-    struct str body;         /* CRLF lines only, no dot-stuffing, ends with CRLF */
-    bool has_leading_dot;    /* some line begins with '.': the machine stuffs while writing */
-    bool is_8bit;            /* needs 8BITMIME */
-    bool needs_utf8;         /* needs SMTPUTF8 */
-    bool require_tls;        /* REQUIRETLS, RFC 8689 */
+    struct str body;      /* CRLF lines only, no dot-stuffing, ends with CRLF */
+    bool has_leading_dot; /* some line begins with '.': the machine stuffs while writing */
+    bool is_8bit;         /* needs 8BITMIME */
+    bool needs_utf8;      /* needs SMTPUTF8 */
+    bool require_tls;     /* REQUIRETLS, RFC 8689 */
     /* RFC 3461; STR_NONE: not asked. ret and notify are keywords; envid and the address orcpt are
      * plain, the machine writes them as xtext. Passed over when the server does not offer DSN. */
     struct str dsn_ret, dsn_envid, dsn_notify, dsn_orcpt;
@@ -66,7 +66,7 @@ enum smtp_event_kind {
                              be DONE without it */
     SMTP_EVENT_DOT_ASK,   /* id: wants permission for the dot; permit now or later, or withdraw */
     SMTP_EVENT_DONE,      /* id: over, see `end` */
-    SMTP_EVENT_END,       /* the connection is over, see `end`; close the socket. No event follows */
+    SMTP_EVENT_END, /* the connection is over, see `end`; close the socket. No event follows */
 };
 
 enum smtp_end {
@@ -77,22 +77,22 @@ enum smtp_end {
     SMTP_END_WITHDRAWN, /* DONE: taken back by smtp_client_withdraw before the dot left */
     SMTP_END_UNABLE,    /* DONE: server lacks 8BITMIME, SMTPUTF8, REQUIRETLS or SIZE; not asked */
     SMTP_END_TIMEOUT,   /* END: deadline passed in `phase` */
-    SMTP_END_REPLY,     /* END: the server's reply ended the session (greeting 5xx, 421, AUTH 535) */
-    SMTP_END_PROTOCOL,  /* END: the peer does not speak SMTP as it must */
-    SMTP_END_TLS,       /* END: handshake failed, or TLS wanted and not offered */
-    SMTP_END_QUIT,      /* END: as agreed, or by our own choice (a 354 cannot be taken back) */
+    SMTP_END_REPLY,    /* END: the server's reply ended the session (greeting 5xx, 421, AUTH 535) */
+    SMTP_END_PROTOCOL, /* END: the peer does not speak SMTP as it must */
+    SMTP_END_TLS,      /* END: handshake failed, or TLS wanted and not offered */
+    SMTP_END_QUIT,     /* END: as agreed, or by our own choice (a 354 cannot be taken back) */
 };
 
 enum smtp_phase { /* same order and meaning as model/verdict.h, from GREETING on */
-    SMTP_PHASE_GREETING = 4,
-    SMTP_PHASE_EHLO,
-    SMTP_PHASE_STARTTLS,
-    SMTP_PHASE_AUTH,
-    SMTP_PHASE_MAIL,
-    SMTP_PHASE_RCPT,
-    SMTP_PHASE_DATA,
-    SMTP_PHASE_DOT,
-    SMTP_PHASE_QUIT,
+                  SMTP_PHASE_GREETING = 4,
+                  SMTP_PHASE_EHLO,
+                  SMTP_PHASE_STARTTLS,
+                  SMTP_PHASE_AUTH,
+                  SMTP_PHASE_MAIL,
+                  SMTP_PHASE_RCPT,
+                  SMTP_PHASE_DATA,
+                  SMTP_PHASE_DOT,
+                  SMTP_PHASE_QUIT,
 };
 
 struct smtp_event {
@@ -100,22 +100,22 @@ struct smtp_event {
     uint64_t id;
     enum smtp_end end;
     enum smtp_phase phase;
-    int code;              /* 0: no reply */
+    int code; /* 0: no reply */
     uint8_t enhanced[3];
-    struct str text;       /* all lines of the reply joined by blanks, without their codes; or, with
-                              code 0, what happened, for people; valid until the next call */
-    bool stale;            /* END/DONE LOST: closed (also by 421, or RSET refused) on a reused
-                              connection before the first reply to this message: no fault, once more
-                              on a fresh connection */
-    bool reconnect;        /* DONE REFUSED: 503, or 421 to MAIL, on a reused connection: not a
-                              verdict, try again on a fresh connection; this one ends */
+    struct str text; /* all lines of the reply joined by blanks, without their codes; or, with
+                        code 0, what happened, for people; valid until the next call */
+    bool stale;      /* END/DONE LOST: closed (also by 421, or RSET refused) on a reused
+                        connection before the first reply to this message: no fault, once more
+                        on a fresh connection */
+    bool reconnect;  /* DONE REFUSED: 503, or 421 to MAIL, on a reused connection: not a
+                        verdict, try again on a fresh connection; this one ends */
 };
 
 struct smtp_caps {
     bool pipelining, chunking, starttls, eightbit, utf8, dsn, enhanced, size, require_tls;
-    uint64_t size_max;     /* 0: not stated */
+    uint64_t size_max; /* 0: not stated */
     bool auth_plain, auth_login, auth_cram_md5, auth_scram_sha256, auth_xoauth2;
-    char auth_used[16];    /* "" when no AUTH was done */
+    char auth_used[16]; /* "" when no AUTH was done */
 };
 
 struct smtp_client *smtp_client_new(const struct smtp_client_config *cfg, int64_t now_ms) MUST_USE;
