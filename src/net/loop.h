@@ -12,8 +12,8 @@ struct wake;
 
 struct loop *loop_new(void) MUST_USE;
 void loop_free(struct loop **l);
-void loop_run(struct loop *l);  /* until loop_stop */
-void loop_stop(struct loop *l); /* from the loop's own thread */
+void loop_run(struct loop *l);             /* until loop_stop */
+void loop_stop(struct loop *l);            /* from the loop's own thread */
 int64_t loop_now_ms(const struct loop *l); /* boot ms; refreshed once a turn and by loop_refresh */
 void loop_refresh(struct loop *l);
 
@@ -22,7 +22,8 @@ struct timer *timer_new(struct loop *l, void (*fire)(void *arg), void *arg) MUST
 void timer_at(struct timer *t, int64_t due_ms);
 void timer_free(struct timer **t);
 
-/* wake_signal may be called from any thread; the callback runs once or more on the loop after it. */
+/* wake_signal may be called from any thread; the callback runs once or more on the loop after it.
+ */
 struct wake *wake_new(struct loop *l, void (*fire)(void *arg), void *arg) MUST_USE;
 void wake_signal(struct wake *w);
 void wake_free(struct wake **w);

@@ -9,10 +9,10 @@
 struct pool;
 
 struct pool_job {
-    void (*work)(struct pool_job *job);  /* on a desk */
-    void (*done)(struct pool_job *job);  /* on the loop thread that owns the pool */
+    void (*work)(struct pool_job *job); /* on a desk */
+    void (*done)(struct pool_job *job); /* on the loop thread that owns the pool */
     struct list link;
-    int lane;                            /* 0 first */
+    int lane; /* 0 first */
 };
 
 struct loop;
