@@ -55,28 +55,42 @@ static bool add_value(struct buf *out, struct str v)
     return buf_addc(out, '"') && buf_addstr(out, v) && buf_addc(out, '"');
 }
 
-bool fields_write(const struct field *fields, size_t n, struct buf *out, struct err *e)
+const char *fields_problem(const struct field *fields, size_t n)
 {
-    size_t written = 0;
-    bool ok = true;
-    for (size_t i = 0; i < n && ok; i++) {
-        struct str name = fields[i].name, value = fields[i].value;
+    size_t given = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct str value = fields[i].value;
         if (!value.n)
             continue;
-        if (!name_ok(name))
-            return err_set(e, ERR_INVALID, "bad field name");
+        if (!name_ok(fields[i].name))
+            return "a field name is not possible";
         if (value.n > CONTACT_FIELD_VALUE_MAX)
-            return err_set(e, ERR_INVALID, "field value over 4096 bytes");
+            return "a field is over 4096 bytes";
         if (memchr(value.p, 0, value.n))
-            return err_set(e, ERR_INVALID, "field value with a zero byte");
-        if (written++ == CONTACT_FIELDS_MAX)
-            return err_set(e, ERR_INVALID, "more than 64 fields");
-        ok = buf_addc(out, written == 1 ? '{' : ',') && buf_addc(out, '"') &&
-             buf_addstr(out, name) && buf_adds(out, "\":") && add_value(out, value);
+            return "a field holds a zero byte";
+        if (++given > CONTACT_FIELDS_MAX)
+            return "more than 64 fields";
     }
-    if (ok && written)
+    return NULL;
+}
+
+bool fields_write(const struct field *fields, size_t n, struct buf *out, struct err *e)
+{
+    const char *problem = fields_problem(fields, n);
+    if (problem)
+        return err_set(e, ERR_INVALID, "%s", problem);
+    char before = '{';
+    bool ok = true;
+    for (size_t i = 0; i < n && ok; i++) {
+        if (!fields[i].value.n)
+            continue;
+        ok = buf_addc(out, before) && buf_addc(out, '"') && buf_addstr(out, fields[i].name) &&
+             buf_adds(out, "\":") && add_value(out, fields[i].value);
+        before = ',';
+    }
+    if (ok && before == ',')
         ok = buf_addc(out, '}');
-    return ok || err_set(e, ERR_INVALID, "fields too large");
+    return ok || err_set(e, ERR_INVALID, "fields are too large");
 }
 
 /* Reading: a cursor over the text; every step fails by returning false. */

@@ -12,6 +12,8 @@
 /* A name as columns give it, made one of ours: lower case, runs of other characters become '_',
  * a letter in front, at most CONTACT_FIELD_NAME_MAX bytes. False when nothing is left of it. */
 bool fields_name(struct str column, char out[CONTACT_FIELD_NAME_MAX + 1]);
+/* NULL when fields_write takes them, else what is wrong, as a constant text. */
+const char *fields_problem(const struct field *fields, size_t n);
 /* Empty values are left out; nothing at all when none is left. A NUL in a value, a bad name, over
  * CONTACT_FIELDS_MAX fields or CONTACT_FIELD_VALUE_MAX bytes: false and *e. */
 bool fields_write(const struct field *fields, size_t n, struct buf *out, struct err *e) MUST_USE;

@@ -60,7 +60,7 @@ bool people_import_rows(struct people *p, uint64_t list_id, enum people_policy p
                         struct people_row *rows, size_t n, int64_t now_ms,
                         struct people_counts *counts, struct err *e) MUST_USE;
 
-/* A contact as read; slices are valid until the next read. fields: the stored JSON or STR_NONE. */
+/* A contact as read. fields: the stored JSON (fields_read) or STR_NONE. */
 struct person {
     uint64_t id;
     struct str key;
@@ -70,10 +70,10 @@ struct person {
     bool unsubscribed; /* of the list asked for */
 };
 
-/* *found_out false: none. */
-bool people_find(struct db *db, struct str key, struct person *out, bool *found_out,
-                 struct err *e) MUST_USE;
-bool people_get(struct db *db, uint64_t id, struct person *out, bool *found_out,
+/* *found_out false: none. Slices live in the arena. */
+bool people_find(struct db *db, struct str key, struct arena *a, struct person *out,
+                 bool *found_out, struct err *e) MUST_USE;
+bool people_get(struct db *db, uint64_t id, struct arena *a, struct person *out, bool *found_out,
                 struct err *e) MUST_USE;
 /* Contacts with an id above `after` in ascending order, at most limit; list_id 0: all contacts,
  * else members of the list, unsubscribed ones only if `all`. The callback borrows p and returns

@@ -4,6 +4,7 @@
 #ifndef STORE_SUPPRESSION_H
 #define STORE_SUPPRESSION_H
 
+#include "base/arena.h"
 #include "base/base.h"
 #include "base/err.h"
 #include "base/str.h"
@@ -30,9 +31,9 @@ bool suppression_add(struct db *db, const struct suppression *s, bool *added_out
                      struct err *e) MUST_USE;
 /* ERR_NOT_FOUND when it is not suppressed. */
 bool suppression_remove(struct db *db, struct str address, struct err *e) MUST_USE;
-/* out (may be NULL) is valid until the next call. Provisional ones count. */
-bool suppression_check(struct db *db, struct str address, struct suppression *out, bool *found_out,
-                       struct err *e) MUST_USE;
+/* Provisional ones count. Slices of *out live in the arena; both may be NULL. */
+bool suppression_check(struct db *db, struct str address, struct arena *a, struct suppression *out,
+                       bool *found_out, struct err *e) MUST_USE;
 /* In the order of addresses, those after `after` ("" first), at most limit. */
 bool suppression_each(struct db *db, struct str after, size_t limit,
                       bool (*each)(void *arg, const struct suppression *s), void *arg,
