@@ -93,10 +93,11 @@ int cmd_server_presets(struct cmd *c)
 
 /* ---- adding and changing ---- */
 
-static bool need(const json_t *body, const char *field, struct err *e)
+/* Port and TLS have defaults (starttls; 587, 465 or 25 by it), a host has not. */
+static bool need_host(const json_t *body, struct err *e)
 {
-    return json_object_get(body, field) ||
-           err_set(e, ERR_INVALID, "--%s is missing (or name a --preset)", field);
+    return json_object_get(body, "host") ||
+           err_set(e, ERR_INVALID, "--host is missing (or name a --preset)");
 }
 
 /* Sends the change; the daemon's warnings (credentials in clear ...) go to standard error. */
@@ -123,8 +124,7 @@ int cmd_server_add(struct cmd *c)
     struct err e = {0};
     json_t *body = cmd_body(c);
     json_object_set_new(body, "name", json_string(cmd_arg(c, 0)));
-    bool ok = add_preset(c, body, &e) && need(body, "host", &e) && need(body, "port", &e) &&
-              need(body, "tls", &e) && body_add_password(c, body, &e);
+    bool ok = add_preset(c, body, &e) && need_host(body, &e) && body_add_password(c, body, &e);
     if (!ok) {
         json_decref(body);
         return output_fail(&e);

@@ -6,10 +6,8 @@
     {                                                                                              \
         .name = n, .kind = ARG_FLAG, .field = f, .help = h                                         \
     }
-#define OPT(k, n, a, f, h, ...)                                                                    \
-    {                                                                                              \
-        .name = n, .arg = a, .kind = k, .field = f, .help = h, __VA_ARGS__                         \
-    }
+/* The last of OPT is the help text; bounds, choices and flags may stand behind it. */
+#define OPT(k, n, a, f, ...)    {.name = n, .arg = a, .kind = k, .field = f, .help = __VA_ARGS__}
 #define END                                                                                        \
     {                                                                                              \
         0                                                                                          \
@@ -21,8 +19,8 @@
 /* clang-format off */
 #define SERVER_OPTIONS                                                                            \
     OPT(ARG_TEXT, "host", "H", "host", "name or address of the SMTP server"),                     \
-    OPT(ARG_COUNT, "port", "N", "port", "port, often 587, 465 or 25", RANGE(1, 65535)),           \
-    OPT(ARG_CHOICE, "tls", "MODE", "tls", "none, starttls (587) or tls from the start (465)",     \
+    OPT(ARG_COUNT, "port", "N", "port", "port (default 587, with --tls tls 465, with none 25)", RANGE(1, 65535)),           \
+    OPT(ARG_CHOICE, "tls", "MODE", "tls", "none, starttls (default) or tls from the start",     \
         .choices = "none|starttls|tls"),                                                          \
     OPT(ARG_CHOICE, "tls-verify", "HOW", "tls_verify", "check the certificate fully (default) or not", \
         .choices = "full|none"),                                                                  \
@@ -249,7 +247,7 @@ const struct command commands[] = {
     COMMAND("serve", NULL, "", cmd_serve, serve_options, CMD_OFFLINE, "run the daemon",
         "Makes a missing or empty data directory, then runs until SIGTERM, which ends it within 10 s. "
         "Running campaigns go on by themselves."),
-    COMMAND("demo", NULL, "", cmd_demo, demo_options, CMD_THROUGH, "watch a campaign leave through six servers, some failing", NULL),
+    COMMAND("demo", NULL, "", cmd_demo, demo_options, 0, "watch a campaign leave through six servers, some failing", NULL),
     COMMAND("doctor", NULL, "", cmd_doctor, doctor_options, CLIENT, "check the data directory and the daemon", NULL),
     COMMAND("status", NULL, "", cmd_status, NULL, CLIENT, "what the daemon does now", NULL),
 
@@ -352,7 +350,7 @@ const struct command commands[] = {
     COMMAND("db", "check", "", cmd_db_check, db_check_options, CMD_OFFLINE, "is the database whole?", NULL),
     COMMAND("db", "backup", "FILE", cmd_db_backup, NULL, CMD_OFFLINE, "copy the database while the daemon runs", NULL),
     COMMAND("db", "migrate", "", cmd_db_migrate, NULL, CMD_OFFLINE | CMD_DRY_RUN, "bring the database to this version", NULL),
-    COMMAND("sink", NULL, "", cmd_sink, sink_options, CMD_THROUGH, "a test SMTP server: many ports, faults on demand", NULL),
+    COMMAND("sink", NULL, "", cmd_sink, sink_options, 0, "a test SMTP server: many ports, faults on demand", NULL),
     COMMAND("bench", NULL, "[campaign|tls|rtt|pick|import|start]", cmd_bench, NULL, CMD_THROUGH, "measure this machine", NULL),
     COMMAND("completion", NULL, "bash|zsh|fish", cmd_completion, NULL, 0, "shell completion to be sourced",
         "Example:\n  source <(postfleet completion bash)"),

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
+#include <yaml.h>
 
 #include "base/alloc.h"
 #include "base/buf.h"
@@ -237,6 +238,28 @@ static void build_schema(struct schema *s)
                                     .mapping = {.fields = s->fields}};
 }
 
+/* Where the text stops being YAML, which libcyaml does not tell: libyaml says it. 0: nowhere. */
+static unsigned broken_line(struct str text)
+{
+    yaml_parser_t parser;
+    yaml_event_t event;
+    unsigned line = 0;
+    bool over = false;
+    if (!yaml_parser_initialize(&parser))
+        return 0;
+    yaml_parser_set_input_string(&parser, (const unsigned char *)text.p, text.n);
+    while (!over) {
+        if (!yaml_parser_parse(&parser, &event)) {
+            line = (unsigned)parser.problem_mark.line + 1;
+            break;
+        }
+        over = event.type == YAML_STREAM_END_EVENT;
+        yaml_event_delete(&event);
+    }
+    yaml_parser_delete(&parser);
+    return line;
+}
+
 static bool fail_yaml(cyaml_err_t rc, const struct complaint *k, const char *file, struct err *e)
 {
     char place[400];
@@ -252,7 +275,10 @@ static bool fail_yaml(cyaml_err_t rc, const struct complaint *k, const char *fil
     if (rc == CYAML_ERR_INVALID_VALUE)
         return err_set(e, ERR_INVALID, "%s: a section or a value stands where the other belongs",
                        place);
-    return err_set(e, ERR_INVALID, "%s: %s", place, k->what[0] ? k->what : cyaml_strerror(rc));
+    struct str what = str_of(k->what[0] ? k->what : cyaml_strerror(rc));
+    if (str_starts(what, STR("libyaml: ")))
+        what = str_from_index(what, 9);
+    return err_set(e, ERR_INVALID, "%s: " STR_F, place, STR_A(what));
 }
 
 /* Blank or nothing but comments: a document without a node, which libcyaml refuses. */
@@ -287,6 +313,8 @@ bool config_read_text(struct config *c, struct str text, const char *file, struc
                                 .flags = CYAML_CFG_NO_ALIAS};
     cyaml_err_t rc = cyaml_load_data((const uint8_t *)text.p, text.n, &how, &schema.top,
                                      (cyaml_data_t **)&data, NULL);
+    if (rc == CYAML_ERR_LIBYAML_PARSER)
+        k.line = broken_line(text);
     if (rc != CYAML_OK)
         return fail_yaml(rc, &k, file, e);
     for (size_t id = 0; ok && id < CONFIG_SETTINGS; id++)

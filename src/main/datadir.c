@@ -19,7 +19,8 @@
 #include "store/migrate.h"
 #include "store/secrets.h"
 
-#define NODE 1 /* SQLite: one node owns all */
+#define HOLDER_GRACE_MS 500 /* a killed holder may take this long to vanish */
+#define NODE            1   /* SQLite: one node owns all */
 
 char *datadir_path(const char *dir, const char *name)
 {
@@ -93,6 +94,9 @@ static bool open_key(const char *dir, bool may_make, struct secrets **out, struc
     if (none.code == ERR_NOT_FOUND && may_make)
         return secrets_create(dir, e) && secrets_load(dir, out, e);
     *e = none;
+    if (none.code == ERR_NOT_FOUND)
+        err_set(e, ERR_FAILED,
+                "%s: the key file " SECRETS_FILE " of this database is missing; put it back", dir);
     return false;
 }
 
@@ -116,18 +120,9 @@ bool datadir_prepare(const char *dir, bool *made_out, struct err *e)
     db_close(&db);
     secrets_free(&key);
     free(path);
+    if (!ok && e->code == ERR_REFUSED)
+        e->code = ERR_FAILED; /* no policy, but a database or key that cannot be used */
     return ok;
-}
-
-static bool try_lock(int fd, int wait_ms)
-{
-    int64_t until = clock_boot_ms() + wait_ms;
-    while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-        if (errno != EWOULDBLOCK || clock_boot_ms() >= until)
-            return false;
-        poll(NULL, 0, 20);
-    }
-    return true;
 }
 
 /* The id in the file; 0 when there is none. */
@@ -136,6 +131,34 @@ static long holder_of(int fd)
     char text[24] = "";
     ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
     return n > 0 ? strtol(text, NULL, 10) : 0;
+}
+
+/* A process that is there and no zombie. */
+static bool is_alive(long pid)
+{
+    char path[48], text[400] = "";
+    snprintf(path, sizeof(path), "/proc/%ld/stat", pid);
+    int fd = pid > 0 ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
+    if (fd >= 0)
+        close(fd);
+    const char *after_name = n > 0 ? strrchr(text, ')') : NULL;
+    return after_name && after_name[1] == ' ' && after_name[2] != 'Z';
+}
+
+/* While the holder lives there is nothing to wait for; when it was killed, its children go soon. */
+static bool try_lock(int fd, int wait_ms)
+{
+    int64_t begin = clock_boot_ms();
+    while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        int64_t waited = clock_boot_ms() - begin;
+        if (errno != EWOULDBLOCK || waited >= wait_ms)
+            return false;
+        if (waited > HOLDER_GRACE_MS && is_alive(holder_of(fd)))
+            return false;
+        poll(NULL, 0, 20);
+    }
+    return true;
 }
 
 bool datadir_lock(const char *dir, int wait_ms, int *fd_out, struct err *e)
