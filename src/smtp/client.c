@@ -49,7 +49,10 @@ struct smtp_client *smtp_client_new(const struct smtp_client_config *cfg, int64_
     c->cfg.helo = alloc_copy(cfg->helo != NULL ? cfg->helo : "localhost");
     c->cfg.user = alloc_copy(cfg->user);
     c->cfg.oauth_token_mech = alloc_copy(cfg->oauth_token_mech);
-    c->cfg.password = cfg->password != NULL ? secret_clone(cfg->password) : secret_new("", 0);
+    /* Locked memory is scarce: none without a login. */
+    c->cfg.password = NULL;
+    if (cfg->user != NULL)
+        c->cfg.password = cfg->password != NULL ? secret_clone(cfg->password) : secret_new("", 0);
     c->now_ms = c->reply_ms = c->progress_ms = now_ms;
     c->tls_active = cfg->tls == SMTP_TLS_IMPLICIT;
     snprintf(c->nonce, sizeof c->nonce, "%016" PRIx64, cfg->nonce);

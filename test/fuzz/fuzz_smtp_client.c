@@ -156,7 +156,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct str rest = str_from((const char *)data, size), line;
     struct run r = {.ended = false};
 
-    if (size == 0 || size > 4096)
+    if (size == 0 || size > 2048)
         return 0;
     talk_start(&r.t, "fuzz", rest, 0);
     while (str_split(&rest, '\n', &line))
