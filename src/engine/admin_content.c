@@ -6,51 +6,51 @@
 
 #include <stdlib.h>
 
-static const char *const part_names[CONTENT_PARTS] = {"subject", "html", "text"};
+static const char *const part_names[DRAFT_PARTS] = {"subject", "html", "text"};
 
-const char *content_part_name(enum content_part p)
+const char *draft_part_name(enum draft_part p)
 {
     return part_names[p];
 }
 
-bool content_compile(const char *subject, const char *html, const char *text, struct content *out,
-                     struct err *e)
+bool draft_compile(const char *subject, const char *html, const char *text, struct draft *out,
+                   struct err *e)
 {
-    const char *sources[CONTENT_PARTS] = {subject, html, text};
-    *out = (struct content){{NULL}};
-    for (int p = 0; p < CONTENT_PARTS; p++) {
-        enum template_kind kind = p == CONTENT_HTML ? TEMPLATE_HTML : TEMPLATE_TEXT;
+    const char *sources[DRAFT_PARTS] = {subject, html, text};
+    *out = (struct draft){{NULL}};
+    for (int p = 0; p < DRAFT_PARTS; p++) {
+        enum template_kind kind = p == DRAFT_HTML ? TEMPLATE_HTML : TEMPLATE_TEXT;
         if (sources[p] && !template_compile(str_of(sources[p]), kind, &out->part[p], e))
             return err_prefix(e, "%s", part_names[p]);
     }
     return true;
 }
 
-void content_free(struct content *c)
+void draft_free(struct draft *c)
 {
-    for (int p = 0; p < CONTENT_PARTS; p++)
+    for (int p = 0; p < DRAFT_PARTS; p++)
         template_free(&c->part[p]);
 }
 
-bool content_each(const struct content *c,
-                  bool (*each)(void *arg, enum content_part part, struct str name, bool has_default,
-                               int line, int column, struct err *e),
-                  void *arg, struct err *e)
+bool draft_each(const struct draft *c,
+                bool (*each)(void *arg, enum draft_part part, struct str name, bool has_default,
+                             int line, int column, struct err *e),
+                void *arg, struct err *e)
 {
-    for (int p = 0; p < CONTENT_PARTS; p++) {
+    for (int p = 0; p < DRAFT_PARTS; p++) {
         size_t n = c->part[p] ? template_variables(c->part[p]) : 0;
         for (size_t i = 0; i < n; i++) {
             bool has_default = false;
             int line = 0, column = 0;
             struct str name = template_variable(c->part[p], i, &has_default, &line, &column);
-            if (!each(arg, (enum content_part)p, name, has_default, line, column, e))
+            if (!each(arg, (enum draft_part)p, name, has_default, line, column, e))
                 return false;
         }
     }
     return true;
 }
 
-bool content_is_known(struct str name)
+bool draft_is_known(struct str name)
 {
     static const char *const words[] = {
         "contact.email", "campaign.name",   "list.name", "unsubscribe_url",
@@ -61,7 +61,7 @@ bool content_is_known(struct str name)
     return false;
 }
 
-bool content_has(const struct content *c, enum content_part part, const char *name)
+bool draft_has(const struct draft *c, enum draft_part part, const char *name)
 {
     size_t n = c->part[part] ? template_variables(c->part[part]) : 0;
     for (size_t i = 0; i < n; i++) {
@@ -73,7 +73,7 @@ bool content_has(const struct content *c, enum content_part part, const char *na
     return false;
 }
 
-struct str content_value(const struct content_facts *f, struct str name, char *scratch)
+struct str draft_value(const struct draft_facts *f, struct str name, char *scratch)
 {
     const struct {
         const char *word, *value;
@@ -94,8 +94,8 @@ struct str content_value(const struct content_facts *f, struct str name, char *s
     return str_from(json_string_value(v), json_string_length(v));
 }
 
-bool content_render(const struct content *c, enum content_part part, const struct content_facts *f,
-                    struct buf *out, struct err *e)
+bool draft_render(const struct draft *c, enum draft_part part, const struct draft_facts *f,
+                  struct buf *out, struct err *e)
 {
     const struct template *t = c->part[part];
     size_t n = template_variables(t);
@@ -105,7 +105,7 @@ bool content_render(const struct content *c, enum content_part part, const struc
         bool has_default;
         int line, column;
         struct str name = template_variable(t, i, &has_default, &line, &column);
-        values[i] = content_value(f, name, date);
+        values[i] = draft_value(f, name, date);
     }
     bool ok = template_render(t, values, NULL, out, e);
     free(values);

@@ -83,8 +83,8 @@ static char *render(struct str source)
     }
     cmark_parser_feed(parser, source.p, source.n);
     cmark_node *document = cmark_parser_finish(parser);
-    char *html = cmark_render_html(document, CMARK_OPT_UNSAFE,
-                                   cmark_parser_get_syntax_extensions(parser));
+    char *html =
+        cmark_render_html(document, CMARK_OPT_UNSAFE, cmark_parser_get_syntax_extensions(parser));
     cmark_node_free(document);
     cmark_parser_free(parser);
     return html;
