@@ -268,7 +268,21 @@ int64_t fleet_dot_at(struct fleet *f, uint16_t num, uint32_t ahead, int64_t now_
 uint32_t fleet_transactions(struct fleet *f, uint16_t num, int64_t now_ms)
 {
     struct fserver *s = fleet_find(f, num);
-    return s ? health_capacity(s, now_ms) : 0;
+    return s && !f->common_cause && health_may_send(s, now_ms) ? health_capacity(s, now_ms) : 0;
+}
+
+bool fleet_one_at_a_time(struct fleet *f, uint16_t num)
+{
+    struct fserver *s = fleet_find(f, num);
+    return !s || s->is_cold || s->single || s->state == OPER_HALF_OPEN;
+}
+
+void fleet_undot(struct fleet *f, uint16_t num, int64_t dot_at, int64_t now_ms)
+{
+    struct fserver *s = fleet_find(f, num);
+    check(s != NULL);
+    quota_give_back(&s->quota, now_ms, dot_at);
+    quota_reserve(&s->quota);
 }
 
 uint32_t fleet_connections(struct fleet *f, uint16_t num, int64_t now_ms)

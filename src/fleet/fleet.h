@@ -88,7 +88,11 @@ void fleet_return(struct fleet *f, uint16_t num, int64_t now_ms);
 bool fleet_dot(struct fleet *f, uint16_t num, int64_t now_ms, int64_t *when_out);
 /* Earliest time a dot could leave that is begun now behind `ahead` others. */
 int64_t fleet_dot_at(struct fleet *f, uint16_t num, uint32_t ahead, int64_t now_ms);
-/* Connections that may exist now, and transactions at a time over all of them. */
+/* A permitted dot was never written: pace stays taken, the count is reserved again. */
+void fleet_undot(struct fleet *f, uint16_t num, int64_t dot_at, int64_t now_ms);
+/* True: one transaction at a time (cold, half open, or after a loss behind a dot). */
+bool fleet_one_at_a_time(struct fleet *f, uint16_t num);
+/* Connections that may exist now, and transactions at a time over all of them (0: none). */
 uint32_t fleet_connections(struct fleet *f, uint16_t num, int64_t now_ms);
 uint32_t fleet_transactions(struct fleet *f, uint16_t num, int64_t now_ms);
 

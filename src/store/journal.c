@@ -271,11 +271,10 @@ static void *writer(void *arg)
 
 bool journal_start(struct journal *j, struct err *e)
 {
-    journal_drop_old(j);
-    if (!sync_dir(j->dir))
-        return err_set(e, ERR_FAILED, "journal %s: %s", j->dir, strerror(errno));
+    journal_number_next(j);
     if (!next_segment(j, e))
         return false;
+    journal_drop_old(j);
     int rc = pthread_create(&j->thread, NULL, writer, j);
     if (rc != 0)
         return err_set(e, ERR_FAILED, "journal thread: %s", strerror(rc));

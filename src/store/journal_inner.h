@@ -51,7 +51,9 @@ struct journal {
 };
 
 bool journal_segment_path(const struct journal *j, uint64_t number, char *out, size_t size);
-/* Removes segments found at opening. */
+/* The first number that no file has. */
+void journal_number_next(struct journal *j);
+/* Removes segments older than the first of ours. */
 void journal_drop_old(struct journal *j);
 
 #endif

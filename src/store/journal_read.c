@@ -53,15 +53,24 @@ static struct found *list_segments(const char *dir, size_t *n_out)
     return all;
 }
 
+void journal_number_next(struct journal *j)
+{
+    size_t n = 0;
+    struct found *all = list_segments(j->dir, &n);
+    if (n)
+        j->next_segment = MAX(j->next_segment, all[n - 1].number + 1);
+    free(all);
+}
+
 void journal_drop_old(struct journal *j)
 {
     size_t n = 0;
     struct found *all = list_segments(j->dir, &n);
     for (size_t i = 0; i < n; i++) {
         char path[4200];
-        if (journal_segment_path(j, all[i].number, path, sizeof path))
+        if (all[i].number < j->segments[0].number &&
+            journal_segment_path(j, all[i].number, path, sizeof path))
             unlink(path);
-        j->next_segment = MAX(j->next_segment, all[i].number + 1);
     }
     free(all);
 }
@@ -190,7 +199,10 @@ bool journal_open(const struct journal_config *cfg, bool expect_existing,
         return false;
     }
     j->sequence = MAX(MAX(r.last, r.synced) + 1, (uint64_t)1);
-    j->synced_page[1] = j->epoch;
+    if (j->synced_page[1] != j->epoch) {
+        j->synced_page[0] = 0;
+        j->synced_page[1] = j->epoch;
+    }
     *out = j;
     return true;
 }

@@ -284,7 +284,7 @@ bool results_add(struct results *r, struct db *db, const struct outcome *o, int6
                  bool *suppressed_out, struct err *e)
 {
     *suppressed_out = false;
-    if (!insert_result(db, &o->a, e))
+    if ((o->has_attempt || o->kind == OUTCOME_END) && !insert_result(db, &o->a, e))
         return false;
     if (o->kind == OUTCOME_LATER) {
         if (!put_in_queue(db, o, e))

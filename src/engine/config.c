@@ -1,0 +1,218 @@
+/* Servers, groups and settings as the database has them, brought to the fleet and the outlets. */
+#include "engine/state.h"
+#include "base/alloc.h"
+#include "base/log.h"
+#include "store/groups.h"
+#include "store/servers.h"
+#include "store/settings.h"
+
+#include <stdlib.h>
+
+struct loading {
+    struct ledger_job lj;
+    struct core *core;
+    struct server **servers;
+    size_t n_servers;
+    struct group **groups;
+    size_t n_groups;
+    char *public_url;
+    bool paused, at_start;
+};
+
+void server_ref_drop(struct server_ref *r)
+{
+    if (__atomic_sub_fetch(&r->refs, 1, __ATOMIC_ACQ_REL) > 0)
+        return;
+    server_free(&r->server);
+    free(r);
+}
+
+static bool load_settings(struct loading *x, struct db *db, struct err *e)
+{
+    struct buf b;
+    bool found = false;
+    int64_t paused = 0;
+    buf_init(&b, SETTINGS_VALUE_MAX);
+    bool ok = settings_get(db, "public_url", &b, &found, e) &&
+              settings_get_i64(db, "paused", 0, &paused, e);
+    if (ok && found && b.n)
+        x->public_url = alloc_copy(buf_cstr(&b));
+    x->paused = paused != 0;
+    buf_free(&b);
+    return ok;
+}
+
+static bool load(struct loading *x, struct db *db, struct err *e)
+{
+    return store_load_fleet(db, x->core->secrets, &x->servers, &x->n_servers, &x->groups,
+                            &x->n_groups, e) &&
+           load_settings(x, db, e);
+}
+
+static struct outlet *outlet_for(struct core *c, uint16_t num)
+{
+    if (num >= c->n_outlets) {
+        size_t n = MAX((size_t)num + 1, c->n_outlets * 2);
+        c->outlets = alloc_resize(c->outlets, n * sizeof *c->outlets);
+        memset(c->outlets + c->n_outlets, 0, (n - c->n_outlets) * sizeof *c->outlets);
+        c->n_outlets = n;
+    }
+    if (!c->outlets[num])
+        c->outlets[num] = outlet_new(c, num);
+    return c->outlets[num];
+}
+
+/* Sessions speak with settings of their beginning; a change of address or login ends idle ones. */
+static void apply_server(struct core *c, const struct server *s, bool at_start)
+{
+    struct outlet *o = outlet_for(c, s->num);
+    bool changed = !o->server || o->server->server->updated_at != s->updated_at ||
+                   o->server->server->admin != s->admin;
+    if (!changed)
+        return;
+    bool settings = o->server && o->server->server->updated_at != s->updated_at;
+    struct server_ref *r = alloc_one(struct server_ref);
+    r->refs = 1;
+    r->server = server_clone(s);
+    if (o->server)
+        server_ref_drop(o->server);
+    o->server = r;
+    o->is_removed = false;
+    fleet_set_server(c->fleet, s, at_start, core_steady(c));
+    if (settings)
+        list_each_safe(it, &o->sessions)
+        {
+            struct session *x = list_entry(it, struct session, link);
+            if (x->is_ready && x->n_jobs == 0)
+                session_quit(x);
+        }
+    outlet_dirty(o);
+}
+
+static void remove_missing(struct core *c, const struct loading *x)
+{
+    for (size_t num = 0; num < c->n_outlets; num++) {
+        struct outlet *o = c->outlets[num];
+        bool listed = !o || !o->server || o->is_removed;
+        for (size_t i = 0; i < x->n_servers && !listed; i++)
+            listed = x->servers[i]->num == num;
+        if (listed)
+            continue;
+        o->is_removed = true;
+        fleet_remove_server(c->fleet, (uint16_t)num, core_steady(c));
+        outlet_dirty(o);
+    }
+}
+
+static void apply_groups(struct core *c, const struct loading *x)
+{
+    for (size_t i = 0; i < x->n_groups; i++) {
+        const struct group *g = x->groups[i];
+        char *old = map_u64_get(c->group_names, g->num);
+        free(old);
+        map_u64_set(c->group_names, g->num, alloc_copy(g->name));
+        if (str_is(str_of(g->name), GROUPS_DEFAULT))
+            c->default_group = g->num;
+        fleet_set_group(c->fleet, g, core_steady(c));
+    }
+}
+
+static void apply(struct core *c, struct loading *x)
+{
+    for (size_t i = 0; i < x->n_servers; i++)
+        apply_server(c, x->servers[i], x->at_start);
+    remove_missing(c, x);
+    apply_groups(c, x);
+    if (!x->at_start || !c->public_url) {
+        /* Desks may read the old text now: it stays until the end. A change is rare. */
+        if (x->public_url && (!c->public_url || !str_is(str_of(x->public_url), c->public_url)))
+            c->public_url = alloc_copy(x->public_url);
+    }
+    bool was_paused = c->is_paused;
+    c->is_paused = x->paused;
+    if (was_paused && !x->paused && c->is_held) {
+        c->is_held = false;
+        c->held_why[0] = 0;
+    }
+    janitor_calendars(c);
+    due_wake_all(c);
+}
+
+static void clear(struct loading *x)
+{
+    servers_free_list(x->servers, x->n_servers);
+    groups_free_list(x->groups, x->n_groups);
+    free(x->public_url);
+}
+
+static bool work(struct ledger_job *lj, struct db *db, struct err *e)
+{
+    return load(container_of(lj, struct loading, lj), db, e);
+}
+
+static void done(struct ledger_job *lj)
+{
+    struct loading *x = container_of(lj, struct loading, lj);
+    if (lj->ok)
+        apply(x->core, x);
+    else
+        log_event(LOG_ERROR, "engine.config", "%s", lj->error.text);
+    clear(x);
+    free(x);
+}
+
+void config_reload(struct core *c, bool at_start)
+{
+    struct loading *x = alloc_one(struct loading);
+    x->core = c;
+    x->at_start = at_start;
+    x->lj.order = LEDGER_ADMIN;
+    x->lj.is_read = true;
+    x->lj.work = work;
+    x->lj.done = done;
+    ledger_post(c->ledger, &x->lj);
+}
+
+/* ---- use of the past, for quotas */
+
+struct past {
+    struct quota *quota;
+    enum quota_window window;
+    int64_t now;
+};
+
+static void load_span(void *arg, int64_t start_ms, uint64_t taken)
+{
+    struct past *p = arg;
+    /* The span's end: counted as young as it can be, so that a limit is never exceeded. */
+    int64_t span = p->window == QUOTA_HOUR ? 60000 : 3600000;
+    quota_load(p->quota, p->window, p->now, MIN(start_ms + span - 1, p->now), taken);
+}
+
+static bool load_use(struct core *c, struct db *db, uint16_t num, struct err *e)
+{
+    static const int64_t spans[] = {[QUOTA_HOUR] = 60, [QUOTA_DAY] = 3600, [QUOTA_MONTH] = 3600};
+    for (int w = QUOTA_HOUR; w < QUOTA_WINDOWS; w++) {
+        struct past p = {fleet_quota(c->fleet, num), (enum quota_window)w, core_steady(c)};
+        if (!p.quota || !p.quota->lines[w].limit)
+            continue;
+        int64_t since = p.quota->lines[w].is_calendar
+                            ? p.quota->lines[w].opened_at
+                            : p.now - quota_window_span_ms((enum quota_window)w) - spans[w] * 1000;
+        if (!results_usage(db, num, spans[w], since, load_span, &p, e))
+            return false;
+    }
+    return true;
+}
+
+bool config_load_first(struct core *c, struct db *db, struct err *e)
+{
+    struct loading x = {.core = c, .at_start = true};
+    bool ok = load(&x, db, e);
+    if (ok)
+        apply(c, &x);
+    for (size_t i = 0; ok && i < x.n_servers; i++)
+        ok = load_use(c, db, x.servers[i]->num, e);
+    clear(&x);
+    return ok;
+}

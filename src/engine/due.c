@@ -1,0 +1,197 @@
+/* Ready messages by class, and asking the fleet for each class in turn: highest lane first, classes
+ * of a lane by turns. A class that must wait is parked on what bound it and is woken by it. */
+#include "engine/state.h"
+#include "base/alloc.h"
+#include "base/check.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define PICKS_PER_TURN 2000
+
+static struct class *class_of(struct core *c, struct job *j)
+{
+    char key[400];
+    const char *domain = j->run && j->run->content ? j->run->content->from_domain : j->from;
+    int n = snprintf(key, sizeof key, "%d/%u/%u/%u/%s", j->item->lane, j->item->group_num,
+                     j->item->campaign_num, j->provider, domain);
+    struct class *k = map_str_get(c->classes, str_from(key, (size_t)n));
+    if (k)
+        return k;
+    k = alloc_one(struct class);
+    list_init(&k->link);
+    list_init(&k->ready);
+    k->lane = j->item->lane;
+    k->group_num = j->item->group_num ? j->item->group_num : c->default_group;
+    k->campaign_num = j->item->campaign_num;
+    k->provider = j->provider;
+    snprintf(k->from_domain, sizeof k->from_domain, "%s", domain);
+    map_str_set(c->classes, str_from(key, (size_t)n), k);
+    return k;
+}
+
+static void make_runnable(struct core *c, struct class *k)
+{
+    heap_remove(&c->parked, &k->parked);
+    if (!k->is_runnable && k->n) {
+        k->is_runnable = true;
+        list_push_back(&c->lanes[k->lane], &k->link);
+    }
+}
+
+static void park(struct core *c, struct class *k, const struct pick *p, int64_t now)
+{
+    k->is_runnable = false;
+    list_remove(&k->link);
+    if (!heap_has(&k->parked) && k->bound == BOUND_NONE)
+        k->parked_since = now;
+    k->bound = p->bound;
+    k->bound_server = p->server_num;
+    snprintf(k->why, sizeof k->why, "%s", p->why);
+    heap_rekey(&c->parked, &k->parked, MAX(p->until, now + 1));
+}
+
+void due_add(struct core *c, struct job *j, bool first)
+{
+    if (!j->class)
+        j->class = class_of(c, j);
+    j->place = JOB_READY;
+    if (first || j->n_tried)
+        list_push_front(&j->class->ready, &j->link);
+    else
+        list_push_back(&j->class->ready, &j->link);
+    j->class->n++;
+    if (!heap_has(&j->class->parked) || j->n_tried)
+        make_runnable(c, j->class);
+}
+
+void due_remove(struct core *c, struct job *j)
+{
+    (void)c;
+    check(j->place == JOB_READY);
+    list_remove(&j->link);
+    j->class->n--;
+}
+
+void due_wake_all(struct core *c)
+{
+    for (struct heap_node *n = heap_min(&c->parked); n; n = heap_min(&c->parked))
+        make_runnable(c, container_of(n, struct class, parked));
+}
+
+/* Classes waiting for this server, or for any server of a group: few enough to look at all. */
+void due_wake_server(struct core *c, uint16_t num)
+{
+    for (uint32_t i = 0; i < c->parked.n;) {
+        struct class *k = container_of(c->parked.at[i], struct class, parked);
+        bool mine = k->bound != BOUND_BUSY || !k->bound_server || k->bound_server == num;
+        if (mine)
+            make_runnable(c, k); /* the heap moves another one here */
+        else
+            i++;
+    }
+}
+
+static bool is_over(struct core *c, struct job *j)
+{
+    int64_t now = core_steady(c);
+    if (j->is_cancelled || (j->run && j->run->state == RUN_OVER)) {
+        settle_without_attempt(j, MESSAGE_CANCELLED, "cancelled by the user");
+        return true;
+    }
+    if (j->is_suppressed || j->item->suppressed) {
+        settle_without_attempt(j, MESSAGE_SUPPRESSED, "the address is suppressed");
+        return true;
+    }
+    if (j->item->expires_at && now >= j->item->expires_at) {
+        settle_without_attempt(j, j->item->tries ? MESSAGE_FAILED : MESSAGE_EXPIRED,
+                               "its time was over");
+        return true;
+    }
+    return false;
+}
+
+static void assign(struct core *c, struct job *j, const struct pick *p)
+{
+    struct outlet *o = core_outlet(c, p->server_num);
+    check(o && o->server);
+    due_remove(c, j);
+    j->outlet = o;
+    j->server = o->server;
+    __atomic_add_fetch(&j->server->refs, 1, __ATOMIC_RELAXED);
+    j->picked_at = loop_now_ms(c->loop);
+    snprintf(j->pick_why, sizeof j->pick_why, "%s", p->why);
+    o->n_rendering++;
+    j->place = JOB_DESK;
+    render_start(c, j);
+}
+
+/* False: the class waits now. */
+static bool pick_for(struct core *c, struct class *k)
+{
+    struct job *j = list_first(&k->ready, struct job, link);
+    struct pick p;
+    if (!j) {
+        k->is_runnable = false;
+        list_remove(&k->link);
+        k->bound = BOUND_NONE;
+        return false;
+    }
+    if (is_over(c, j))
+        return true;
+    struct ask a = {.group_num = k->group_num,
+                    .lane = k->lane,
+                    .from_domain = str_of(k->from_domain),
+                    .provider = k->provider,
+                    .n_tried = MIN(j->n_tried, (uint32_t)FLEET_TRIED_MAX),
+                    .keep_server = j->item->keep_server};
+    if (a.n_tried)
+        memcpy(a.tried, j->tried, a.n_tried * sizeof *a.tried);
+    fleet_pick(c->fleet, &a, core_steady(c), &p);
+    switch (p.kind) {
+    case PICK_SEND:
+        k->bound = BOUND_NONE;
+        k->parked_since = 0;
+        assign(c, j, &p);
+        return true;
+    case PICK_WAIT: park(c, k, &p, core_steady(c)); return false;
+    case PICK_GIVE_UP: settle_round_over(j, &p); return true;
+    }
+    return false;
+}
+
+static bool may_pick(struct core *c, const struct class *k)
+{
+    struct run *r = k->campaign_num ? campaigner_run(c, k->campaign_num) : NULL;
+    return !r || r->state != RUN_PAUSED;
+}
+
+static void wake_by_time(struct core *c)
+{
+    int64_t now = core_steady(c);
+    for (struct heap_node *n = heap_min(&c->parked); n && n->key <= now; n = heap_min(&c->parked))
+        make_runnable(c, container_of(n, struct class, parked));
+}
+
+void due_run(struct core *c)
+{
+    wake_by_time(c);
+    if (!core_may_send(c))
+        return;
+    uint32_t left = PICKS_PER_TURN;
+    for (int lane = 0; lane < LANE_COUNT; lane++) {
+        while (left && !list_empty(&c->lanes[lane])) {
+            struct class *k = list_first(&c->lanes[lane], struct class, link);
+            left--;
+            if (!may_pick(c, k)) {
+                struct pick p = {.bound = BOUND_ADMIN,
+                                 .until = core_steady(c) + 1000,
+                                 .why = "the campaign is paused"};
+                park(c, k, &p, core_steady(c));
+            } else if (pick_for(c, k) && k->is_runnable) {
+                list_remove(&k->link);
+                list_push_back(&c->lanes[lane], &k->link);
+            }
+        }
+    }
+}

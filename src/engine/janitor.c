@@ -1,0 +1,191 @@
+/* What time does: states of servers, probes, calendar windows, old intents, the clock's anchor. */
+#include "engine/state.h"
+#include "base/alloc.h"
+#include "base/log.h"
+#include "store/settings.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define TICK_MS   100
+#define PROBES    64
+#define ANCHOR_MS 60000
+
+struct calendar { /* when the current day or month of a zone began and ends, wall ms */
+    int64_t opened_at, closes_at;
+};
+
+/* The process has one time zone at a time: changed and restored here, on the reactor only. */
+static struct calendar calendar_of(const char *zone, bool is_month, int64_t wall_ms)
+{
+    struct calendar k;
+    const char *old = getenv("TZ");
+    char *saved = alloc_copy(old);
+    setenv("TZ", zone, 1);
+    tzset();
+    time_t now = (time_t)(wall_ms / 1000);
+    struct tm tm;
+    localtime_r(&now, &tm);
+    tm.tm_hour = tm.tm_min = tm.tm_sec = 0;
+    if (is_month)
+        tm.tm_mday = 1;
+    tm.tm_isdst = -1;
+    struct tm begin = tm;
+    k.opened_at = (int64_t)mktime(&begin) * 1000;
+    if (is_month)
+        tm.tm_mon++;
+    else
+        tm.tm_mday++;
+    tm.tm_isdst = -1;
+    k.closes_at = (int64_t)mktime(&tm) * 1000;
+    if (saved)
+        setenv("TZ", saved, 1);
+    else
+        unsetenv("TZ");
+    tzset();
+    free(saved);
+    return k;
+}
+
+/* A window opens when the wall clock says so and our own clock confirms that the last one passed. */
+static void open_calendar(struct core *c, struct outlet *o, enum quota_window w)
+{
+    struct quota *q = fleet_quota(c->fleet, o->num);
+    const char *zone = o->server->server->limits.calendar;
+    if (!q || !zone || !q->lines[w].limit || !q->lines[w].is_calendar)
+        return;
+    struct quota_line *l = &q->lines[w];
+    int64_t now = core_steady(c), wall = clock_wall_ms();
+    struct calendar k = calendar_of(zone, w == QUOTA_MONTH, wall);
+    if (l->opened_at == 0 || (k.opened_at >= l->closes_at && now >= l->closes_at)) {
+        quota_open_calendar(q, w, k.opened_at, k.closes_at);
+        due_wake_all(c);
+    }
+}
+
+void janitor_calendars(struct core *c)
+{
+    for (size_t i = 0; i < c->n_outlets; i++) {
+        struct outlet *o = c->outlets[i];
+        if (!o || !o->server || o->is_removed || !o->server->server->limits.calendar)
+            continue;
+        open_calendar(c, o, QUOTA_DAY);
+        open_calendar(c, o, QUOTA_MONTH);
+    }
+}
+
+/* Intents in old segments are written again, so that the journal stays short while a dot waits. */
+static void renew_intents(struct core *c)
+{
+    for (size_t i = 0; i < c->n_outlets; i++) {
+        struct outlet *o = c->outlets[i];
+        if (!o)
+            continue;
+        list_each(it, &o->sessions)
+        {
+            struct session *s = list_entry(it, struct session, link);
+            for (uint32_t k = 0; k < s->n_jobs; k++) {
+                struct job *j = s->jobs[k];
+                if (!j->has_intent || !j->dot_permitted || !journal_is_old(c->journal, j->ticket))
+                    continue;
+                struct journal_record r = {.message_id = j->item->message_id,
+                                           .kind = JOURNAL_INTENT,
+                                           .n = (uint8_t)(j->item->tries + 1),
+                                           .server_num = o->num,
+                                           .at = core_steady(c)};
+                uint64_t old = j->ticket;
+                j->ticket = journal_add(c->journal, &r);
+                journal_settle(c->journal, old);
+            }
+        }
+    }
+}
+
+/* ---- the clock's anchor: the latest steady time, so that a reboot never goes back behind it */
+
+struct anchor {
+    struct ledger_job lj;
+    int64_t steady;
+};
+
+static bool anchor_work(struct ledger_job *lj, struct db *db, struct err *e)
+{
+    return settings_set_i64(db, "clock_latest", container_of(lj, struct anchor, lj)->steady, e);
+}
+
+static void anchor_done(struct ledger_job *lj)
+{
+    free(container_of(lj, struct anchor, lj));
+}
+
+static void post_anchor(struct core *c)
+{
+    struct anchor *a = alloc_one(struct anchor);
+    a->steady = core_steady(c);
+    a->lj.order = LEDGER_RESULT;
+    a->lj.rows = 1;
+    a->lj.work = anchor_work;
+    a->lj.done = anchor_done;
+    ledger_post(c->ledger, &a->lj);
+}
+
+static void settle_provisional(struct core *c);
+
+static void tick(void *arg)
+{
+    struct core *c = arg;
+    uint16_t nums[PROBES];
+    static int64_t seconds, minutes;
+    int64_t boot = loop_now_ms(c->loop);
+    timer_at(c->tick, boot + TICK_MS);
+    if (c->is_stopping)
+        return;
+    size_t n = fleet_tick(c->fleet, core_steady(c), nums, PROBES);
+    for (size_t i = 0; i < n; i++)
+        probe_server(c, nums[i]);
+    campaigner_tick(c);
+    if (boot - seconds < 1000)
+        return;
+    seconds = boot;
+    renew_intents(c);
+    janitor_calendars(c);
+    campaigner_give_back(c);
+    for (size_t i = 0; i < c->n_outlets; i++)
+        if (c->outlets[i])
+            outlet_dirty(c->outlets[i]);
+    if (boot - minutes >= ANCHOR_MS) {
+        minutes = boot;
+        post_anchor(c);
+        settle_provisional(c);
+    }
+}
+
+/* ---- provisional suppressions become settled when their time is over */
+
+static bool provisional_work(struct ledger_job *lj, struct db *db, struct err *e)
+{
+    struct anchor *a = container_of(lj, struct anchor, lj);
+    struct stmt *s = db_stmt(
+        db, "UPDATE suppression SET provisional_until = NULL WHERE provisional_until <= $1", e);
+    if (!s)
+        return false;
+    db_bind_i64(s, 1, a->steady);
+    return db_run(s, e);
+}
+
+static void settle_provisional(struct core *c)
+{
+    struct anchor *a = alloc_one(struct anchor);
+    a->steady = clock_wall_ms();
+    a->lj.order = LEDGER_ADMIN;
+    a->lj.work = provisional_work;
+    a->lj.done = anchor_done;
+    ledger_post(c->ledger, &a->lj);
+}
+
+void janitor_start(struct core *c)
+{
+    c->tick = timer_new(c->loop, tick, c);
+    timer_at(c->tick, loop_now_ms(c->loop) + TICK_MS);
+}

@@ -1,0 +1,350 @@
+/* Ordering jobs into transactions. Knows nothing of what the jobs do. */
+#include "engine/ledger.h"
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "net/loop.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define RESULT_WAIT_MS 200
+#define RESULT_ROWS    5000
+#define WORK_US        5000
+#define RETRY_MS       500
+#define CHECKPOINT_BYTES (16u << 20)
+
+struct ledger {
+    struct ledger_config cfg;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    struct list waiting[LEDGER_ORDERS];
+    struct list finished;
+    uint32_t result_rows;
+    int64_t oldest_result; /* boot ms; 0: none; atomic */
+    bool hurry, stopping, disk_full;
+    struct wake *reactor;
+    struct ledger_stats stats;
+    uint64_t checkpointed_bytes;
+};
+
+/* ---- reactor's side */
+
+void ledger_post(struct ledger *l, struct ledger_job *j)
+{
+    j->posted_at = clock_boot_ms();
+    pthread_mutex_lock(&l->lock);
+    list_push_back(&l->waiting[j->order], &j->link);
+    bool wake = true;
+    if (j->order == LEDGER_RESULT) {
+        wake = l->result_rows == 0 || l->result_rows + j->rows >= RESULT_ROWS;
+        l->result_rows += j->rows;
+        if (!l->oldest_result)
+            __atomic_store_n(&l->oldest_result, j->posted_at, __ATOMIC_RELAXED);
+    }
+    if (wake)
+        pthread_cond_signal(&l->wake);
+    pthread_mutex_unlock(&l->lock);
+}
+
+void ledger_hurry(struct ledger *l)
+{
+    pthread_mutex_lock(&l->lock);
+    l->hurry = true;
+    pthread_cond_signal(&l->wake);
+    pthread_mutex_unlock(&l->lock);
+}
+
+int64_t ledger_behind_ms(struct ledger *l, int64_t boot_ms)
+{
+    int64_t oldest = __atomic_load_n(&l->oldest_result, __ATOMIC_RELAXED);
+    return oldest ? MAX(boot_ms - oldest, (int64_t)0) : 0;
+}
+
+bool ledger_disk_full(struct ledger *l)
+{
+    return __atomic_load_n(&l->disk_full, __ATOMIC_RELAXED);
+}
+
+void ledger_stats(struct ledger *l, struct ledger_stats *out)
+{
+    pthread_mutex_lock(&l->lock);
+    *out = l->stats;
+    pthread_mutex_unlock(&l->lock);
+}
+
+static void deliver(void *arg)
+{
+    struct ledger *l = arg;
+    struct list mine;
+    list_init(&mine);
+    pthread_mutex_lock(&l->lock);
+    for (struct list *n = list_pop_front(&l->finished); n; n = list_pop_front(&l->finished))
+        list_push_back(&mine, n);
+    pthread_mutex_unlock(&l->lock);
+    for (struct list *n = list_pop_front(&mine); n; n = list_pop_front(&mine)) {
+        struct ledger_job *j = list_entry(n, struct ledger_job, link);
+        j->done(j);
+    }
+}
+
+/* ---- ledger's side */
+
+static void hand_back(struct ledger *l, struct list *jobs)
+{
+    pthread_mutex_lock(&l->lock);
+    for (struct list *n = list_pop_front(jobs); n; n = list_pop_front(jobs))
+        list_push_back(&l->finished, n);
+    db_stats(l->cfg.db, &l->stats.db);
+    l->stats.transactions++;
+    pthread_mutex_unlock(&l->lock);
+    wake_signal(l->reactor);
+}
+
+static void fail_all(struct list *jobs, const struct err *e)
+{
+    list_each(it, jobs)
+    {
+        struct ledger_job *j = list_entry(it, struct ledger_job, link);
+        j->ok = false;
+        j->error = *e;
+    }
+}
+
+/* A job whose failure must not undo its neighbours. */
+static void work_alone(struct ledger_job *j, struct db *db)
+{
+    struct err e = {0};
+    j->ok = db_exec(db, "SAVEPOINT job", &j->error) && j->work(j, db, &j->error);
+    if (!j->ok && !db_exec(db, "ROLLBACK TO job", &e))
+        log_event(LOG_ERROR, "ledger.savepoint", "%s", e.text);
+    if (db_in_transaction(db) && !db_exec(db, "RELEASE job", &e))
+        log_event(LOG_ERROR, "ledger.savepoint", "%s", e.text);
+}
+
+static void run_accepts(struct ledger *l, struct list *jobs)
+{
+    struct err e = {0};
+    bool ok = db_begin(l->cfg.db, &e);
+    if (ok) {
+        list_each(it, jobs) work_alone(list_entry(it, struct ledger_job, link), l->cfg.db);
+        ok = db_commit(l->cfg.db, &e);
+    }
+    if (!ok)
+        fail_all(jobs, &e);
+    hand_back(l, jobs);
+}
+
+static void run_one(struct ledger *l, struct ledger_job *j)
+{
+    struct list jobs;
+    list_init(&jobs);
+    list_push_back(&jobs, &j->link);
+    if (j->is_read) {
+        j->ok = j->work(j, l->cfg.db, &j->error);
+    } else {
+        j->ok = db_begin(l->cfg.db, &j->error) && j->work(j, l->cfg.db, &j->error) &&
+                db_commit(l->cfg.db, &j->error);
+        if (!j->ok && db_in_transaction(l->cfg.db))
+            db_rollback(l->cfg.db);
+    }
+    hand_back(l, &jobs);
+}
+
+static bool try_results(struct ledger *l, struct list *jobs, struct list *rest, struct err *e)
+{
+    int64_t start = clock_boot_us();
+    struct list *n = jobs->next;
+    if (!db_begin(l->cfg.db, e))
+        return false;
+    bool ok = true;
+    while (ok && n != jobs && clock_boot_us() - start < WORK_US) {
+        struct ledger_job *j = list_entry(n, struct ledger_job, link);
+        n = n->next;
+        ok = j->ok = j->work(j, l->cfg.db, e);
+    }
+    while (ok && n != jobs) { /* over the time: they go into the next one */
+        struct list *next = n->next;
+        list_remove(n);
+        list_push_back(rest, n);
+        n = next;
+    }
+    ok = ok && l->cfg.before_commit(l->cfg.arg, l->cfg.db, e) && db_commit(l->cfg.db, e);
+    if (!ok) {
+        if (db_in_transaction(l->cfg.db))
+            db_rollback(l->cfg.db);
+        l->cfg.after_rollback(l->cfg.arg);
+    }
+    return ok;
+}
+
+static void nap(int ms)
+{
+    struct timespec t = {ms / 1000, (long)(ms % 1000) * 1000000};
+    nanosleep(&t, NULL);
+}
+
+static uint32_t count_rows(const struct list *jobs)
+{
+    uint32_t n = 0;
+    list_each(it, jobs) n += list_entry(it, struct ledger_job, link)->rows;
+    return n;
+}
+
+/* Results are facts: they are tried again until the disk takes them. */
+static void run_results(struct ledger *l, struct list *jobs)
+{
+    struct err e = {0};
+    struct list rest;
+    list_init(&rest);
+    while (!try_results(l, jobs, &rest, &e)) {
+        if (e.code != ERR_FULL && e.code != ERR_LATER) {
+            log_event(LOG_ERROR, "ledger.failed", "results cannot be written: %s", e.text);
+            _Exit(74);
+        }
+        __atomic_store_n(&l->disk_full, true, __ATOMIC_RELAXED);
+        log_event(LOG_ERROR, "ledger.full", "%s: sending waits; free some space", e.text);
+        for (struct list *n = list_pop_front(&rest); n; n = list_pop_front(&rest))
+            list_push_back(jobs, n);
+        nap(RETRY_MS);
+    }
+    __atomic_store_n(&l->disk_full, false, __ATOMIC_RELAXED);
+    uint32_t rows = count_rows(jobs);
+    pthread_mutex_lock(&l->lock);
+    for (struct list *n = rest.prev; n != &rest; n = rest.prev) {
+        list_remove(n);
+        list_push_front(&l->waiting[LEDGER_RESULT], n);
+    }
+    l->result_rows -= rows;
+    l->stats.results += rows;
+    int64_t oldest = list_empty(&l->waiting[LEDGER_RESULT])
+                         ? 0
+                         : list_first(&l->waiting[LEDGER_RESULT], struct ledger_job, link)->posted_at;
+    __atomic_store_n(&l->oldest_result, oldest, __ATOMIC_RELAXED);
+    pthread_mutex_unlock(&l->lock);
+    hand_back(l, jobs);
+}
+
+static bool results_are_due(const struct ledger *l)
+{
+    return !list_empty(&l->waiting[LEDGER_RESULT]) &&
+           (l->hurry || l->stopping || l->result_rows >= RESULT_ROWS ||
+            clock_boot_ms() - l->oldest_result >= RESULT_WAIT_MS);
+}
+
+/* Lock held. What goes next, or NONE. */
+static int choose(const struct ledger *l)
+{
+    if (!list_empty(&l->waiting[LEDGER_ACCEPT]))
+        return LEDGER_ACCEPT;
+    if (results_are_due(l))
+        return LEDGER_RESULT;
+    if (!list_empty(&l->waiting[LEDGER_ADMIN]))
+        return LEDGER_ADMIN;
+    return list_empty(&l->waiting[LEDGER_SLICE]) ? -1 : LEDGER_SLICE;
+}
+
+static void wait_for_work(struct ledger *l)
+{
+    if (list_empty(&l->waiting[LEDGER_RESULT])) {
+        pthread_cond_wait(&l->wake, &l->lock);
+        return;
+    }
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    int64_t left = RESULT_WAIT_MS - (clock_boot_ms() - l->oldest_result);
+    int64_t ns = until.tv_nsec + MAX(left, (int64_t)1) * 1000000;
+    until.tv_sec += ns / 1000000000;
+    until.tv_nsec = ns % 1000000000;
+    pthread_cond_timedwait(&l->wake, &l->lock, &until);
+}
+
+/* Keeps the write-ahead log short; on the ledger's own time between transactions. */
+static void maybe_checkpoint(struct ledger *l)
+{
+    struct db_stats st;
+    struct err e;
+    db_stats(l->cfg.db, &st);
+    if (st.bytes_written - l->checkpointed_bytes < CHECKPOINT_BYTES)
+        return;
+    if (!db_checkpoint(l->cfg.db, &e))
+        log_event(LOG_WARNING, "ledger.checkpoint", "%s", e.text);
+    db_stats(l->cfg.db, &st);
+    l->checkpointed_bytes = st.bytes_written;
+}
+
+static void *ledger_thread(void *arg)
+{
+    struct ledger *l = arg;
+    pthread_mutex_lock(&l->lock);
+    for (;;) {
+        int order = choose(l);
+        if (order < 0) {
+            l->hurry = false;
+            if (l->stopping)
+                break;
+            wait_for_work(l);
+            continue;
+        }
+        struct list jobs;
+        list_init(&jobs);
+        bool all = order == LEDGER_ACCEPT || order == LEDGER_RESULT;
+        for (struct list *n = list_pop_front(&l->waiting[order]); n;
+             n = all ? list_pop_front(&l->waiting[order]) : NULL)
+            list_push_back(&jobs, n);
+        pthread_mutex_unlock(&l->lock);
+        if (order == LEDGER_ACCEPT)
+            run_accepts(l, &jobs);
+        else if (order == LEDGER_RESULT)
+            run_results(l, &jobs);
+        else
+            run_one(l, list_entry(list_pop_front(&jobs), struct ledger_job, link));
+        maybe_checkpoint(l);
+        pthread_mutex_lock(&l->lock);
+    }
+    pthread_mutex_unlock(&l->lock);
+    return NULL;
+}
+
+bool ledger_start(const struct ledger_config *cfg, struct ledger **out, struct err *e)
+{
+    struct ledger *l = alloc_one(struct ledger);
+    pthread_condattr_t attr;
+    l->cfg = *cfg;
+    for (int i = 0; i < LEDGER_ORDERS; i++)
+        list_init(&l->waiting[i]);
+    list_init(&l->finished);
+    pthread_mutex_init(&l->lock, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&l->wake, &attr);
+    pthread_condattr_destroy(&attr);
+    l->reactor = wake_new(cfg->loop, deliver, l);
+    int rc = pthread_create(&l->thread, NULL, ledger_thread, l);
+    if (rc != 0)
+        return err_set(e, ERR_FAILED, "ledger thread: %s", strerror(rc));
+    *out = l;
+    return true;
+}
+
+void ledger_stop(struct ledger **lp)
+{
+    struct ledger *l = *lp;
+    *lp = NULL;
+    if (!l)
+        return;
+    pthread_mutex_lock(&l->lock);
+    l->stopping = true;
+    pthread_cond_signal(&l->wake);
+    pthread_mutex_unlock(&l->lock);
+    pthread_join(l->thread, NULL);
+    deliver(l);
+    wake_free(&l->reactor);
+    db_close(&l->cfg.db);
+    pthread_cond_destroy(&l->wake);
+    pthread_mutex_destroy(&l->lock);
+    free(l);
+}

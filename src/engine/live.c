@@ -1,0 +1,133 @@
+/* Looking at what is in memory: servers, queue classes and what limits them, campaigns. */
+#include "engine/state.h"
+
+#include <stdio.h>
+
+static json_t *time_or_null(struct core *c, int64_t steady)
+{
+    char text[32];
+    if (steady <= 0 || steady == INT64_MAX)
+        return json_null();
+    clock_format(steady - core_steady(c) + clock_wall_ms(), text);
+    return json_string(text);
+}
+
+static json_t *quota_lines(struct core *c, uint16_t num)
+{
+    json_t *out = json_array();
+    struct quota *q = fleet_quota(c->fleet, num);
+    int64_t now = core_steady(c);
+    for (int w = 0; q && w < QUOTA_WINDOWS; w++) {
+        if (!q->lines[w].limit)
+            continue;
+        int64_t free_at = quota_free_at(q, (enum quota_window)w, now);
+        json_array_append_new(
+            out, json_pack("{s:s,s:I,s:I,s:o}", "window", quota_window_name((enum quota_window)w),
+                           "used", (json_int_t)quota_used(q, (enum quota_window)w, now), "limit",
+                           (json_int_t)q->lines[w].limit, "free_at",
+                           free_at > now ? time_or_null(c, free_at) : json_null()));
+    }
+    return out;
+}
+
+static json_t *number_or_null(int64_t v)
+{
+    return v < 0 ? json_null() : json_integer(v);
+}
+
+static json_t *server_line(struct core *c, struct outlet *o)
+{
+    struct server_view v;
+    if (!fleet_view(c->fleet, o->num, core_steady(c), &v))
+        return NULL;
+    uint32_t weight = 1;
+    json_t *j = json_pack(
+        "{s:i,s:s,s:s,s:o,s:i,s:i,s:I,s:o,s:f,s:o,s:o,s:I,s:I,s:i}", "num", o->num, "state",
+        oper_state_name(v.state), "reason", v.reason, "until", time_or_null(c, v.until), "in_flight",
+        (int)v.in_flight, "connections", (int)o->n_sessions, "sent", (json_int_t)v.answered, "quota",
+        quota_lines(c, o->num), "effective_weight", v.effective_weight * weight, "latency_ms_p50",
+        number_or_null(v.latency_p50_ms), "latency_ms_p95", number_or_null(v.latency_p95_ms),
+        "handshakes", (json_int_t)o->handshakes, "resumed", (json_int_t)o->resumed, "backlog",
+        (int)o->n_backlog);
+    return j;
+}
+
+json_t *live_fleet(struct core *c)
+{
+    json_t *servers = json_array();
+    for (size_t i = 0; i < c->n_outlets; i++) {
+        struct outlet *o = c->outlets[i];
+        json_t *j = o && o->server && !o->is_removed ? server_line(c, o) : NULL;
+        if (j)
+            json_array_append_new(servers, j);
+    }
+    return json_pack("{s:o,s:b}", "servers", servers, "common_cause",
+                     fleet_in_common_cause(c->fleet));
+}
+
+static json_t *class_line(struct core *c, const struct class *k)
+{
+    const char *group = map_u64_get(c->group_names, k->group_num);
+    struct run *r = k->campaign_num ? campaigner_run(c, k->campaign_num) : NULL;
+    struct outlet *o = k->bound_server ? core_outlet(c, k->bound_server) : NULL;
+    const char *bound = k->is_runnable || !k->n ? "none" : bound_name(k->bound);
+    return json_pack("{s:s,s:s,s:s?,s:s,s:i,s:s,s:s?,s:o,s:s}", "lane", lane_name(k->lane), "group",
+                     group ? group : "", "campaign",
+                     r && r->content ? r->content->campaign_name : NULL, "provider",
+                     provider_name(providers_builtin(), k->provider), "ready", (int)k->n,
+                     "limited_by", bound, "server",
+                     o && o->server ? o->server->server->name : NULL, "until",
+                     heap_has(&k->parked) ? time_or_null(c, k->parked.key) : json_null(), "why",
+                     k->is_runnable ? "" : k->why);
+}
+
+json_t *live_queue(struct core *c)
+{
+    json_t *classes = json_array();
+    size_t pos = 0;
+    struct str key;
+    void *v = NULL;
+    while (map_str_next(c->classes, &pos, &key, &v))
+        if (((struct class *)v)->n)
+            json_array_append_new(classes, class_line(c, v));
+    return json_pack("{s:i,s:o}", "ready", (int)c->n_ready, "classes", classes);
+}
+
+json_t *live_status(struct core *c)
+{
+    struct journal_stats js;
+    struct ledger_stats ls;
+    char since[32];
+    journal_stats(c->journal, &js);
+    ledger_stats(c->ledger, &ls);
+    clock_format(clock_wall_ms() - (loop_now_ms(c->loop) - c->started_boot), since);
+    return json_pack(
+        "{s:b,s:b,s:s,s:b,s:s,s:i,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "ready",
+        !c->is_stopping, "paused", c->is_paused || c->is_held, "held_why", c->held_why,
+        "common_cause", fleet_in_common_cause(c->fleet), "since", since, "messages_in_memory",
+        (int)c->n_ready, "sent", (json_int_t)c->sent, "uncertain", (json_int_t)c->uncertain,
+        "failovers", (json_int_t)c->failovers, "ledger_behind_ms",
+        (json_int_t)ledger_behind_ms(c->ledger, clock_boot_ms()), "ledger_results",
+        (json_int_t)ls.results, "ledger_transactions", (json_int_t)ls.transactions, "db_syncs",
+        (json_int_t)ls.db.syncs, "db_bytes", (json_int_t)ls.db.bytes_written, "db_rows",
+        (json_int_t)ls.db.rows_changed, "journal_syncs", (json_int_t)js.syncs, "journal_bytes",
+        (json_int_t)js.bytes, "cpu_us", (json_int_t)clock_cpu_us());
+}
+
+json_t *live_campaigns(struct core *c)
+{
+    json_t *out = json_array();
+    size_t pos = 0;
+    uint64_t num = 0;
+    void *v = NULL;
+    while (map_u64_next(c->runs, &pos, &num, &v)) {
+        struct run *r = v;
+        uint32_t group = r->group_num ? r->group_num : c->default_group;
+        bool stalled = r->state == RUN_RUNNING && (c->is_paused || c->is_held ||
+                       fleet_group_stalled(c->fleet, group, core_steady(c)));
+        json_array_append_new(out, json_pack("{s:i,s:b,s:i,s:s}", "num", (int)num, "stalled",
+                                             stalled, "ready", (int)r->ready, "reason",
+                                             stalled ? "no server of its group can send" : ""));
+    }
+    return json_pack("{s:o}", "campaigns", out);
+}

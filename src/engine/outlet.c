@@ -1,0 +1,187 @@
+/* A server at work: its backlog of rendered messages, its connections, and who gets what when. */
+#include "engine/state.h"
+#include "base/alloc.h"
+#include "base/check.h"
+
+#include <stdlib.h>
+
+#define OPENS_PER_SECOND 50
+
+static void on_timer(void *arg)
+{
+    outlet_dirty(arg);
+}
+
+struct outlet *outlet_new(struct core *c, uint16_t num)
+{
+    struct outlet *o = alloc_one(struct outlet);
+    o->num = num;
+    o->core = c;
+    list_init(&o->backlog);
+    list_init(&o->sessions);
+    list_init(&o->dirty);
+    o->timer = timer_new(c->loop, on_timer, o);
+    return o;
+}
+
+void outlet_free(struct outlet **op)
+{
+    struct outlet *o = *op;
+    *op = NULL;
+    if (!o)
+        return;
+    list_each_safe(it, &o->sessions) session_close(list_entry(it, struct session, link));
+    list_remove(&o->dirty);
+    timer_free(&o->timer);
+    if (o->server)
+        server_ref_drop(o->server);
+    free(o);
+}
+
+void outlet_dirty(struct outlet *o)
+{
+    if (list_empty(&o->dirty))
+        list_push_back(&o->core->dirty_outlets, &o->dirty);
+}
+
+void outlet_take(struct outlet *o, struct job *j)
+{
+    j->place = JOB_BACKLOG;
+    list_push_back(&o->backlog, &j->link);
+    o->n_backlog++;
+    outlet_dirty(o);
+}
+
+void outlet_unpick(struct job *j)
+{
+    struct outlet *o = j->outlet;
+    struct core *c = j->core;
+    if (j->place == JOB_BACKLOG) {
+        list_remove(&j->link);
+        o->n_backlog--;
+    }
+    fleet_return(c->fleet, o->num, core_steady(c));
+    render_forget(j);
+    due_add(c, j, true);
+}
+
+void outlet_return_backlog(struct outlet *o)
+{
+    while (!list_empty(&o->backlog))
+        outlet_unpick(list_entry(o->backlog.prev, struct job, link));
+}
+
+void outlet_session_over(struct outlet *o, struct session *s)
+{
+    list_remove(&s->link);
+    o->n_sessions--;
+    o->n_connecting -= !s->is_ready;
+    outlet_dirty(o);
+}
+
+/* What waits in the backlog and is not to go: cancelled, suppressed, expired, paused. */
+static bool drop_dead(struct core *c, struct job *j)
+{
+    bool dead = j->is_cancelled || j->is_suppressed ||
+                (j->item->expires_at && core_steady(c) >= j->item->expires_at) ||
+                (j->run && j->run->state != RUN_RUNNING);
+    if (dead)
+        outlet_unpick(j);
+    return dead;
+}
+
+static struct job *next_job(struct outlet *o)
+{
+    while (!list_empty(&o->backlog)) {
+        struct job *j = list_first(&o->backlog, struct job, link);
+        if (!drop_dead(o->core, j))
+            return j;
+    }
+    return NULL;
+}
+
+/* Pace: a transaction whose dot would wait over a second is not begun. */
+static bool pace_allows(struct outlet *o)
+{
+    struct core *c = o->core;
+    int64_t now = core_steady(c);
+    int64_t when = fleet_dot_at(c->fleet, o->num, o->n_wire, now);
+    if (when - now <= 1000)
+        return true;
+    timer_at(o->timer, core_boot_of(c, when - 1000));
+    return false;
+}
+
+/* One at a time where the server has yet to prove itself, or not at all. */
+static bool health_allows(struct outlet *o)
+{
+    struct core *c = o->core;
+    return fleet_transactions(c->fleet, o->num, core_steady(c)) > 0 &&
+           (!fleet_one_at_a_time(c->fleet, o->num) || o->n_wire == 0);
+}
+
+static bool give_all(struct outlet *o)
+{
+    struct core *c = o->core;
+    bool gave = false;
+    list_each_safe(it, &o->sessions)
+    {
+        struct session *s = list_entry(it, struct session, link);
+        while (session_can_take(s)) {
+            if (!health_allows(o) || !core_may_send(c) || !pace_allows(o))
+                return gave;
+            struct job *j = next_job(o);
+            if (!j)
+                return gave;
+            list_remove(&j->link);
+            o->n_backlog--;
+            session_give(s, j);
+            gave = true;
+        }
+    }
+    return gave;
+}
+
+static void open_more(struct outlet *o)
+{
+    struct core *c = o->core;
+    int64_t now = core_steady(c), boot = loop_now_ms(c->loop);
+    uint32_t allowed = fleet_connections(c->fleet, o->num, now);
+    while (o->n_backlog > o->n_connecting && o->n_sessions < allowed && core_may_send(c)) {
+        if (o->next_open_at > boot + 200) {
+            timer_at(o->timer, o->next_open_at);
+            return;
+        }
+        o->next_open_at = MAX(o->next_open_at, boot) + 1000 / OPENS_PER_SECOND;
+        if (!session_open(o, false))
+            return;
+    }
+}
+
+static void quit_idle(struct outlet *o)
+{
+    struct core *c = o->core;
+    const struct server *s = o->server->server;
+    int64_t boot = loop_now_ms(c->loop);
+    bool leave = s->admin != ADMIN_ACTIVE || c->is_stopping || o->is_removed;
+    list_each_safe(it, &o->sessions)
+    {
+        struct session *x = list_entry(it, struct session, link);
+        bool idle = x->is_ready && x->n_jobs == 0 && !x->quitting;
+        if (idle && (leave || boot - x->idle_since >= IDLE_MS))
+            session_quit(x);
+    }
+}
+
+void outlet_pump(struct outlet *o)
+{
+    struct core *c = o->core;
+    if (!o->server)
+        return;
+    give_all(o);
+    open_more(o);
+    if (o->n_backlog &&
+        (o->is_removed || fleet_transactions(c->fleet, o->num, core_steady(c)) == 0))
+        outlet_return_backlog(o);
+    quit_idle(o);
+}

@@ -1,0 +1,10 @@
+/* Health probes: connect, EHLO, AUTH, QUIT through the outlet, no mail. */
+#include "engine/state.h"
+
+void probe_server(struct core *c, uint16_t num)
+{
+    struct outlet *o = core_outlet(c, num);
+    if (!o || !o->server || o->is_removed)
+        return;
+    session_open(o, true);
+}

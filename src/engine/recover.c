@@ -1,0 +1,267 @@
+/* After a start: what the journal says about messages that were on the wire, against what the
+ * database knows. Runs before the reactor, on its thread, with the database to itself.
+ *   result in the database      nothing to do
+ *   outcome in the journal      its result is written
+ *   intent, neither outcome nor withdrawal: the dot may have left: uncertain
+ *   else                        not begun: the message is ready again
+ * A lost journal: every message of an open lease without a durable result is uncertain. */
+#include "engine/state.h"
+#include "base/alloc.h"
+#include "base/check.h"
+#include "base/log.h"
+#include "store/settings.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+struct fate { /* the last word of the journal on a message */
+    struct journal_record r;
+};
+
+struct recovery {
+    struct core *core;
+    struct map_u64 *fates;
+    enum journal_health health;
+    size_t n_outcomes, n_uncertain, n_ready;
+};
+
+static void on_record(void *arg, const struct journal_record *r)
+{
+    struct recovery *x = arg;
+    struct fate *f = map_u64_get(x->fates, r->message_id);
+    if (!f) {
+        f = alloc_one(struct fate);
+        map_u64_set(x->fates, r->message_id, f);
+    }
+    f->r = *r;
+}
+
+static void free_fates(struct recovery *x)
+{
+    size_t pos = 0;
+    uint64_t key = 0;
+    void *f = NULL;
+    while (map_u64_next(x->fates, &pos, &key, &f))
+        free(f);
+    map_u64_free(&x->fates);
+}
+
+static struct outcome outcome_of(const struct lease_item *it)
+{
+    struct outcome o = {.kind = OUTCOME_END,
+                        .contact_id = it->contact_id,
+                        .campaign_num = it->campaign_num,
+                        .group_num = it->group_num,
+                        .lane = it->lane,
+                        .key = it->key,
+                        .in_queue = it->in_queue,
+                        .was_deferred = it->in_queue && it->tries > 0,
+                        .attempts = it->attempts,
+                        .tries = it->tries + 1,
+                        .resends = it->resends,
+                        .first_at = it->first_at,
+                        .expires_at = it->expires_at,
+                        .has_attempt = true};
+    ptrdiff_t at = str_rchr(it->key, '@');
+    struct str domain = at < 0 ? STR_NONE : str_from_index(it->key, (size_t)at + 1);
+    o.provider = str_of(
+        provider_name(providers_builtin(), provider_of_domain(providers_builtin(), domain)));
+    o.a.message_id = it->message_id;
+    o.a.n = it->tries + 1;
+    return o;
+}
+
+static bool add(struct recovery *x, struct db *db, const struct outcome *o, struct err *e)
+{
+    bool suppressed = false;
+    return results_add(x->core->results, db, o, clock_wall_ms(), &suppressed, e);
+}
+
+static void later(struct recovery *x, struct outcome *o, enum verdict v, bool is_resend)
+{
+    struct retry_ask ask = {.verdict = v,
+                            .lane = o->lane,
+                            .attempts = o->attempts,
+                            .first_at = o->first_at,
+                            .expires_at = o->expires_at,
+                            .random = rand_u64(&x->core->rand)};
+    struct step st;
+    retry_round_over(&ask, core_steady(x->core), &st);
+    o->kind = OUTCOME_LATER;
+    o->due = is_resend ? core_steady(x->core) + 60000 : st.due;
+    o->attempts += !is_resend;
+    o->resends += is_resend;
+    if (st.kind == STEP_END && !is_resend) {
+        o->kind = OUTCOME_END;
+        o->a.state = st.state;
+    }
+}
+
+static bool settle_outcome(struct recovery *x, struct db *db, const struct lease_item *it,
+                           const struct journal_record *r, struct err *e)
+{
+    struct outcome o = outcome_of(it);
+    o.a.state = (enum message_state)r->state;
+    o.a.verdict = (enum verdict)r->verdict;
+    o.a.hard = r->hard;
+    o.a.phase = PHASE_DOT;
+    o.a.server_num = r->server_num;
+    o.a.code = r->code;
+    o.a.at = r->at;
+    o.a.rule = STR("journal");
+    o.a.why = STR("read from the journal after a crash");
+    o.took = r->verdict == VERDICT_ACCEPTED || r->verdict == VERDICT_UNCERTAIN;
+    o.took_at = r->at;
+    if (!message_state_is_final(o.a.state))
+        later(x, &o, o.a.verdict, false);
+    x->n_outcomes++;
+    return add(x, db, &o, e);
+}
+
+static bool settle_uncertain(struct recovery *x, struct db *db, const struct lease_item *it,
+                             const struct journal_record *r, struct err *e)
+{
+    struct outcome o = outcome_of(it);
+    o.a.state = MESSAGE_UNCERTAIN;
+    o.a.verdict = VERDICT_UNCERTAIN;
+    o.a.phase = PHASE_DOT;
+    o.a.server_num = r ? r->server_num : 0;
+    o.a.at = r ? r->at : core_steady(x->core);
+    o.a.rule = STR("journal");
+    o.a.why = r ? STR("this daemon ended between its dot and the reply")
+                : STR("the journal was lost: it may have been sent");
+    o.took = r != NULL;
+    o.took_at = o.a.at;
+    x->n_uncertain++;
+    bool again = it->lane == LANE_TRANSACTIONAL && it->resends < UNCERTAIN_RESENDS &&
+                 (!it->expires_at || it->expires_at > core_steady(x->core) + 60000);
+    if (again)
+        later(x, &o, VERDICT_UNCERTAIN, true);
+    return add(x, db, &o, e);
+}
+
+/* *open_out: the message is not settled and goes on. */
+static bool settle_item(struct recovery *x, struct db *db, const struct lease_item *it,
+                        bool *open_out, struct err *e)
+{
+    struct fate *f = map_u64_get(x->fates, it->message_id);
+    const struct journal_record *r = f ? &f->r : NULL;
+    *open_out = false;
+    if (x->health == JOURNAL_LOST)
+        return settle_uncertain(x, db, it, r, e);
+    if (r && r->n == (uint8_t)(it->tries + 1)) {
+        if (r->kind == JOURNAL_OUTCOME)
+            return settle_outcome(x, db, it, r, e);
+        if (r->kind == JOURNAL_INTENT)
+            return settle_uncertain(x, db, it, r, e);
+    }
+    *open_out = true;
+    x->n_ready++;
+    return true;
+}
+
+static bool settle_lease(struct recovery *x, struct db *db, uint64_t first_id, struct err *e)
+{
+    struct lease *l = NULL;
+    bool any_open = false;
+    if (!outbox_load(db, first_id, &l, e))
+        return false;
+    bool ok = true;
+    for (uint32_t i = 0; ok && i < l->n; i++) {
+        bool is_open = false;
+        ok = settle_item(x, db, &l->items[i], &is_open, e);
+        any_open |= is_open;
+    }
+    /* Messages of the queue still stand there: their lease is simply over. */
+    if (ok && (!any_open || !l->campaign_num))
+        ok = outbox_close(db, first_id, l->campaign_num != 0, e);
+    lease_free(&l);
+    return ok;
+}
+
+static bool settle_all(struct recovery *x, struct db *db, struct err *e)
+{
+    uint64_t *ids = NULL;
+    size_t n = 0;
+    bool ok = outbox_open_leases(db, &ids, &n, e);
+    for (size_t i = 0; ok && i < n; i++) {
+        ok = db_begin(db, e) && settle_lease(x, db, ids[i], e) &&
+             results_flush(x->core->results, db, e) && db_commit(db, e);
+        if (!ok && db_in_transaction(db))
+            db_rollback(db);
+    }
+    free(ids);
+    return ok;
+}
+
+static bool park_open_leases(struct core *c, struct db *db, struct err *e)
+{
+    struct stmt *s = db_stmt(db,
+                             "SELECT first_id, campaign_num FROM lease WHERE open = 1 AND "
+                             "campaign_num <> 0 ORDER BY first_id DESC",
+                             e);
+    bool row = true, ok = s != NULL;
+    while (ok && (ok = db_step(s, &row, e)) && row) {
+        uint32_t num = (uint32_t)db_i64(s, 1);
+        struct run *r = campaigner_run(c, num);
+        if (!r) { /* its content comes with campaigner_reload */
+            r = alloc_one(struct run);
+            r->num = num;
+            r->state = RUN_PAUSED;
+            map_u64_set(c->runs, num, r);
+        }
+        campaigner_park_lease(r, (uint64_t)db_i64(s, 0));
+    }
+    if (s)
+        db_reset(s);
+    return ok;
+}
+
+static void journal_dir(const struct core *c, char *out, size_t size)
+{
+    snprintf(out, size, "%s/journal", c->cfg->data_dir);
+}
+
+static void on_durable(void *arg)
+{
+    wake_signal(((struct core *)arg)->journal_wake);
+}
+
+static bool set_epoch(struct core *c, struct db *db, struct err *e)
+{
+    bool ok = db_begin(db, e) && settings_set_i64(db, "journal_epoch", (int64_t)c->epoch, e) &&
+              settings_set_i64(db, "unclean", 1, e) && db_commit(db, e);
+    if (!ok && db_in_transaction(db))
+        db_rollback(db);
+    return ok;
+}
+
+bool recover_ledger(struct core *c, struct db *db, struct err *e)
+{
+    char dir[4200];
+    int64_t epoch = 0, unclean = 0;
+    journal_dir(c, dir, sizeof dir);
+    if (!settings_get_i64(db, "journal_epoch", 0, &epoch, e) ||
+        !settings_get_i64(db, "unclean", 0, &unclean, e))
+        return false;
+    struct recovery x = {.core = c, .fates = map_u64_new()};
+    struct journal_config cfg = {
+        .dir = dir, .epoch = (uint64_t)epoch, .on_durable = on_durable, .arg = c};
+    struct journal *old = NULL;
+    bool ok = journal_open(&cfg, epoch != 0 && unclean, on_record, &x, &old, &x.health, e);
+    if (ok && x.health == JOURNAL_LOST)
+        log_event(LOG_ERROR, "journal.lost", "%s is damaged or missing: what was leased and has no "
+                  "result is uncertain", dir);
+    ok = ok && settle_all(&x, db, e);
+    if (ok && (x.n_outcomes || x.n_uncertain || x.n_ready || unclean))
+        log_event(LOG_NOTICE, "engine.recovered",
+                  "%zu results from the journal, %zu uncertain, %zu messages go on", x.n_outcomes,
+                  x.n_uncertain, x.n_ready);
+    free_fates(&x);
+    journal_close(&old);
+    c->epoch = (uint64_t)epoch + 1;
+    cfg.epoch = c->epoch;
+    enum journal_health health = JOURNAL_NEW;
+    return ok && set_epoch(c, db, e) && journal_open(&cfg, false, NULL, NULL, &c->journal, &health, e) &&
+           journal_start(c->journal, e) && park_open_leases(c, db, e);
+}

@@ -1,0 +1,351 @@
+/* Inside the engine: the structs of core and the doors between its files. All of it belongs to the
+ * reactor thread, but for what a desk job or a ledger job carries while it is away.
+ *   core.c       start, turn, stop            recover.c   what the last run left behind
+ *   config.c     servers, groups, settings    campaigner.c  campaigns, slices, leases
+ *   due.c        ready classes, picking       render.c    the desk's work
+ *   outlet.c     connections of a server      session.c   one connection and its messages
+ *   settle.c     what an end means            janitor.c   time, probes, calendars
+ *   calls.c      operations from web          live.c      looking
+ *   probe.c      server test and health probes */
+#ifndef ENGINE_STATE_H
+#define ENGINE_STATE_H
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/heap.h"
+#include "base/list.h"
+#include "base/map.h"
+#include "base/rand.h"
+#include "engine/core.h"
+#include "engine/ledger.h"
+#include "feedback/classify.h"
+#include "feedback/provider.h"
+#include "fleet/fleet.h"
+#include "fleet/retry.h"
+#include "link/link.h"
+#include "mail/template.h"
+#include "mail/token.h"
+#include "model/contact.h"
+#include "model/campaign.h"
+#include "net/conn.h"
+#include "net/loop.h"
+#include "net/pool.h"
+#include "smtp/client.h"
+#include "store/ids.h"
+#include "store/journal.h"
+#include "store/outbox.h"
+#include "store/results.h"
+#include "store/secrets.h"
+
+#define READY_MAX          65536 /* claimed messages in memory */
+#define READY_PER_CAMPAIGN 4000
+#define READY_LOW          1500
+#define LEDGER_BEHIND_MS   1000  /* no transaction starts while results are older than this */
+#define PARKED_MAX_MS      60000
+#define IDLE_MS            30000 /* an unused connection is closed after this */
+#define DOT_SLOW_MS        60000
+#define STOP_DOT_MS        8000
+#define PROVISIONAL_MS     900000
+#define UNCERTAIN_RESENDS  1
+#define CONVERSATION_ONE_IN 1000
+
+/* What a campaign says, compiled; immutable, counted. */
+struct content {
+    int refs; /* atomic */
+    char *campaign_name, *list_name;
+    uint64_t list_id;
+    char *from, *reply_to;         /* NULL: the server's */
+    char from_domain[256];
+    struct template *subject, *html, *text;
+    bool has_html, has_text;
+    int64_t date_ms;
+};
+
+enum run_state { RUN_RUNNING, RUN_PAUSED, RUN_OVER };
+
+struct run { /* a campaign at work */
+    uint32_t num;
+    enum run_state state;
+    enum lane lane;
+    uint32_t group_num;
+    struct content *content;
+    bool walked, claiming, is_finishing;
+    uint32_t ready;                /* jobs in memory */
+    uint32_t uncertain;            /* since start, own stops not counted */
+    uint64_t sent;
+    uint64_t *parked_leases;       /* open leases that are not in memory */
+    size_t n_parked_leases, cap_parked_leases;
+    int64_t retry_claim_at;        /* boot ms */
+};
+
+struct box { /* a lease in memory with its jobs */
+    struct list link;
+    struct lease *lease;
+    struct job *jobs;
+    uint32_t left;                 /* jobs without a posted end */
+};
+
+struct class { /* ready messages that are alike for the dispatcher */
+    struct list link;              /* in core->lanes[] while runnable */
+    struct heap_node parked;       /* key: steady ms */
+    enum lane lane;
+    uint32_t group_num, campaign_num, provider;
+    char from_domain[256];
+    struct list ready;
+    uint32_t n;
+    bool is_runnable;
+    enum bound bound;
+    uint16_t bound_server;
+    int64_t parked_since;
+    char why[160];
+};
+
+enum job_place { JOB_READY, JOB_DESK, JOB_BACKLOG, JOB_WIRE, JOB_OVER };
+
+struct server_ref { /* a server's settings for desks; immutable, counted */
+    int refs;
+    struct server *server;
+};
+
+struct job { /* a message at work */
+    struct pool_job desk;
+    struct list link;
+    struct core *core;
+    struct box *box;
+    struct lease_item *item;
+    struct class *class;
+    struct run *run;               /* NULL: a single message */
+    enum job_place place;
+    uint32_t provider;
+    /* this round */
+    uint16_t *tried;
+    uint32_t n_tried, cap_tried;
+    uint32_t n_slowed;             /* rate limited in this round */
+    bool was_blocked;
+    enum verdict last_verdict;
+    bool last_permanent;
+    int64_t last_wait_ms;
+    /* this attempt */
+    struct outlet *outlet;
+    struct session *session;       /* on the wire */
+    struct server_ref *server;
+    int64_t picked_at;             /* boot ms */
+    bool stale_once, same_once;
+    bool is_cancelled, is_suppressed;
+    bool has_intent, dot_asked, dot_permitted;
+    uint64_t ticket;
+    int64_t dot_at;                /* steady */
+    struct list waiting;           /* in core->waiting_intents or outlet->waiting_pace */
+    char pick_why[256];
+    /* rendered */
+    struct buf blob;
+    char from[256];
+    bool is_8bit, needs_utf8, has_leading_dot, render_failed;
+    char render_error[600];
+};
+
+struct session { /* a connection to a server */
+    struct list link;              /* in outlet->sessions */
+    struct core *core;
+    struct outlet *outlet;
+    struct conn *conn;
+    struct smtp_client *smtp;
+    struct timer *timer;
+    int64_t timer_at;
+    bool is_open, is_ready, is_probe, is_over, writable, in_pump, quitting;
+    struct job *jobs[2];           /* on the wire: the older first */
+    uint32_t n_jobs;
+    uint32_t given;                /* messages in all */
+    int64_t next_at;               /* boot ms: pause between messages */
+    int64_t idle_since;
+    int64_t dot_since;             /* boot ms: a dot is unanswered since */
+};
+
+struct outlet { /* a server at work */
+    uint16_t num;
+    struct core *core;
+    struct server_ref *server;
+    struct list backlog;           /* rendered jobs */
+    uint32_t n_backlog, n_rendering, n_wire;
+    struct list sessions;
+    uint32_t n_sessions, n_connecting;
+    int64_t next_open_at;          /* boot ms: new connections are paced */
+    struct timer *timer;           /* pace, pauses */
+    bool is_removed, pump_again;
+    struct list dirty;             /* in core->dirty_outlets */
+    uint64_t resumed, handshakes;
+};
+
+struct core {
+    const struct engine_core_config *cfg;
+    struct loop *loop;
+    struct net *net;
+    struct pool *desks;
+    struct ledger *ledger;
+    struct journal *journal;
+    struct fleet *fleet;
+    struct link_server *link;
+    const struct rules *rules;
+    struct secrets *secrets;
+    uint8_t token_key[TOKEN_KEY_BYTES];
+    char host[256];                /* our name */
+    char *public_url;
+    struct rand rand;
+    int64_t steady_offset;         /* steady ms = boot ms + this */
+    uint64_t epoch;
+    int64_t started_boot;
+
+    /* ledger thread's own (reached only from ledger jobs) */
+    struct ids ids;
+    struct results *results;
+    struct map_u64 *claimed;       /* message ids of the queue in open leases */
+    struct outbox_place places[LANE_COUNT];
+
+    /* fleet */
+    struct outlet **outlets;       /* by server num */
+    size_t n_outlets;
+    struct map_u64 *group_names;   /* num -> char * */
+    uint32_t default_group;
+
+    /* work */
+    struct map_u64 *runs;          /* campaign num -> struct run */
+    struct list boxes;
+    uint32_t n_ready;              /* jobs in memory */
+    struct map_str *classes;
+    struct list lanes[LANE_COUNT]; /* runnable classes */
+    struct heap parked;            /* classes that wait */
+    struct map_u64 *jobs;          /* message id -> job */
+    struct map_str *by_key;        /* recipient key -> job (last one) while claimed */
+    struct list waiting_intents;   /* jobs whose dot waits for the disk */
+    uint32_t n_active;             /* sessions with a message on the wire */
+    uint64_t *intents;             /* ring of intents' tickets that may not be durable yet */
+    uint32_t intents_at, n_intents, cap_intents;
+    struct list dirty_outlets;     /* to be pumped at the end of the turn */
+    bool is_paused, is_held, is_stopping, jump_held;
+    char held_why[160];
+    bool runs_loaded;
+    bool claiming[LANE_COUNT], claim_again[LANE_COUNT];
+    int64_t next_due[LANE_COUNT];  /* steady ms */
+
+    struct wake *journal_wake;
+    struct timer *tick;
+    struct timer *stop_timer;
+    int64_t stop_deadline;
+    int exit_status;
+    struct batch *batch;           /* outcomes of this turn; NULL: none */
+    uint64_t sent, uncertain, failovers;
+    uint64_t *poison;
+};
+
+/* time */
+int64_t core_steady(const struct core *c);            /* now, steady ms */
+int64_t core_boot_of(const struct core *c, int64_t steady_ms);
+struct outlet *core_outlet(const struct core *c, uint16_t num);
+/* May messages leave at all now? */
+bool core_may_send(struct core *c);
+
+/* content.c */
+struct content *content_new(const struct campaign *cmp, const char *list_name, int64_t now_ms,
+                            struct err *e) MUST_USE;
+void content_keep(struct content *c);
+void content_drop(struct content *c);
+
+/* config.c */
+void config_reload(struct core *c, bool at_start);
+bool config_load_first(struct core *c, struct db *db, struct err *e) MUST_USE;
+void server_ref_drop(struct server_ref *r);
+
+/* campaigner.c */
+void campaigner_reload(struct core *c);
+void campaigner_tick(struct core *c);                 /* asks for slices and due messages */
+void campaigner_want_queue(struct core *c);
+void campaigner_box_empty(struct core *c, struct box *b);
+void campaigner_suppressed(struct core *c, struct str key); /* marks claimed messages of it */
+void campaigner_look_at(struct core *c, enum lane lane, int64_t due); /* the queue has one by then */
+void campaigner_maybe_finished(struct core *c, uint32_t campaign_num);
+void campaigner_uncertain(struct core *c, struct run *r);
+void campaigner_forget(struct core *c, struct job *j);
+void campaigner_take_lease(struct core *c, struct lease *l);
+struct run *campaigner_run(struct core *c, uint32_t num);
+void campaigner_park_lease(struct run *r, uint64_t first_id);
+void campaigner_give_back(struct core *c);            /* classes parked too long */
+
+/* due.c */
+void due_add(struct core *c, struct job *j, bool first);
+void due_remove(struct core *c, struct job *j);
+void due_run(struct core *c);
+void due_wake_server(struct core *c, uint16_t num);
+void due_wake_all(struct core *c);
+
+/* render.c */
+void render_start(struct core *c, struct job *j);
+void render_forget(struct job *j);                    /* frees what was rendered */
+
+/* outlet.c */
+struct outlet *outlet_new(struct core *c, uint16_t num);
+void outlet_free(struct outlet **o);
+void outlet_take(struct outlet *o, struct job *j);    /* rendered: to the backlog */
+void outlet_dirty(struct outlet *o);
+void outlet_pump(struct outlet *o);
+void outlet_return_backlog(struct outlet *o);
+/* Picked but not on the wire: back to the ready ones, nothing happened. */
+void outlet_unpick(struct job *j);
+void outlet_session_over(struct outlet *o, struct session *s);
+
+/* session.c */
+struct session *session_open(struct outlet *o, bool is_probe);
+void session_close(struct session *s);
+bool session_can_take(struct session *s);
+void session_give(struct session *s, struct job *j);
+void session_pump(struct session *s);
+void session_quit(struct session *s);
+/* Step e: looks at everything once more and lets the dot go, or takes the message back. */
+void session_permit(struct job *j);
+void session_intents_durable(struct core *c);
+/* The journal may sync now when every open transaction is in it. */
+void session_hurry_journal(struct core *c);
+
+/* settle.c */
+struct ending { /* how an attempt ended */
+    enum smtp_end end;
+    enum phase phase;
+    enum loss loss;
+    int code;
+    uint8_t enhanced[3];
+    struct str text, conversation;
+    bool dot_left, was_fresh, refused_by_host;
+    const char *why;               /* overrides the reply as the reason; NULL: none */
+};
+void settle_attempt(struct job *j, const struct ending *end);
+/* The server cannot take this message (8BITMIME, SMTPUTF8, SIZE): another one, nobody's fault. */
+void settle_unable(struct job *j, const struct ending *end);
+/* Ends a message without an attempt: suppressed, cancelled, expired, failed (why). */
+void settle_without_attempt(struct job *j, enum message_state state, const char *why);
+/* No server can take it in this round. */
+void settle_round_over(struct job *j, const struct pick *p);
+/* A connection ended without a message. */
+void settle_connection(struct outlet *o, const struct ending *end, bool is_probe, bool passed);
+void settle_flush(struct core *c);                    /* posts the turn's outcomes */
+
+/* events.c */
+void core_event(struct core *c, const char *kind, const char *subject, const char *reason,
+                const char *data);
+
+/* janitor.c */
+void janitor_start(struct core *c);
+void janitor_calendars(struct core *c);
+
+/* recover.c */
+bool recover_ledger(struct core *c, struct db *db, struct err *e) MUST_USE;
+
+/* calls.c */
+void calls_handle(void *arg, struct link_request *r);
+json_t *live_fleet(struct core *c);
+json_t *live_queue(struct core *c);
+json_t *live_status(struct core *c);
+json_t *live_campaigns(struct core *c);
+
+/* probe.c */
+void probe_server(struct core *c, uint16_t num);
+
+#endif
