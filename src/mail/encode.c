@@ -32,26 +32,33 @@ static size_t sum_lanes(uint64_t lanes)
     return sum;
 }
 
-static size_t count_high(struct str s)
+/* Marks (bit 7) the bytes of x that are not what a byte of `same` is; exact for every byte. */
+static uint64_t differing(uint64_t x, uint64_t same)
 {
-    size_t count = 0, i = 0;
-    while (i + 8 <= s.n) {
-        uint64_t lanes = 0;
-        for (int k = 0; k < 255 && i + 8 <= s.n; k++, i += 8)
-            lanes += load8(s.p + i) >> 7 & ONES;
-        count += sum_lanes(lanes);
-    }
-    for (; i < s.n; i++)
-        count += (unsigned char)s.p[i] >> 7;
-    return count;
+    uint64_t y = x ^ same;
+    return (((y & ~HIGHS) + ~HIGHS) | y) & HIGHS;
 }
 
-static size_t count_equals(struct str s)
+/* Bytes above 0x7F, and "=" signs. */
+static void count_escapes(struct str s, size_t *high_out, size_t *equals_out)
 {
-    size_t count = 0;
-    for (size_t i = 0; i < s.n; i++)
-        count += s.p[i] == '=';
-    return count;
+    size_t high = 0, other = 0, i = 0;
+    while (i + 8 <= s.n) {
+        uint64_t high_lanes = 0, other_lanes = 0;
+        for (int k = 0; k < 255 && i + 8 <= s.n; k++, i += 8) {
+            uint64_t x = load8(s.p + i);
+            high_lanes += x >> 7 & ONES;
+            other_lanes += differing(x, '=' * ONES) >> 7;
+        }
+        high += sum_lanes(high_lanes);
+        other += sum_lanes(other_lanes);
+    }
+    for (; i < s.n; i++) {
+        high += (unsigned char)s.p[i] >> 7;
+        other += s.p[i] != '=';
+    }
+    *high_out = high;
+    *equals_out = s.n - other;
 }
 
 static bool has_bare_cr(struct str s)
@@ -91,12 +98,13 @@ struct encode_plan encode_choose(struct str body)
     struct encode_plan plan = {ENCODE_7BIT, false, 0};
     if (body.n == 0)
         return plan;
-    size_t high = count_high(body);
+    size_t high, equals;
+    count_escapes(body, &high, &equals);
     size_t longest = longest_line(body, &plan.bare_lf);
     plan.has_bare_cr = has_bare_cr(body);
     if (high == 0 && longest <= LINE_MAX_BYTES && !memchr(body.p, 0, body.n))
         return plan;
-    size_t quoted = body.n + 2 * (high + count_equals(body));
+    size_t quoted = body.n + 2 * (high + equals);
     quoted += quoted / QP_COLUMNS * 3;
     size_t base64 = (body.n + plan.bare_lf) * 4 / 3;
     base64 += base64 / 76 * 2;
@@ -168,14 +176,22 @@ struct quoted {
 
 static const char hex[] = "0123456789ABCDEF";
 
-/* True when all eight bytes are printable ASCII other than "=". */
-static bool all_literal(uint64_t x)
+/* How many of the eight bytes at p, from the first on, are printable ASCII other than "=". The
+ * marks may be wrong above the first true one only, which a little-endian machine reads first. */
+static size_t literal_bytes(uint64_t x)
 {
     uint64_t equals = x ^ ('=' * ONES), deletes = x ^ (0x7F * ONES);
     uint64_t bad = x | (x - 0x20 * ONES);
     bad |= (equals - ONES) & ~equals;
     bad |= (deletes - ONES) & ~deletes;
-    return (bad & HIGHS) == 0;
+    bad &= HIGHS;
+    if (bad == 0)
+        return 8;
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    return (size_t)__builtin_ctzll(bad) / 8;
+#else
+    return 0;
+#endif
 }
 
 static bool flush(struct quoted *q)
@@ -244,12 +260,13 @@ static bool put_line(struct quoted *q, struct str line)
             /* The last byte is left to put_character, which knows blanks at the end. */
             while (q->column + 8 <= QP_COLUMNS && i + 8 < line.n) {
                 uint64_t x = load8(line.p + i);
-                if (!all_literal(x))
-                    break;
+                size_t n = literal_bytes(x);
                 memcpy(q->block + q->n, &x, 8);
-                q->n += 8;
-                q->column += 8;
-                i += 8;
+                q->n += n;
+                q->column += n;
+                i += n;
+                if (n < 8)
+                    break;
             }
         }
         i += put_character(q, line.p + i, line.n - i);
@@ -342,7 +359,7 @@ bool encode_body(struct buf *out, struct str body, const struct encode_plan *pla
 {
     struct buf unified;
     bool ok = true;
-    bool unify = plan->has_bare_cr || (plan->kind == ENCODE_BASE64 && !str_is_utf8(body));
+    bool unify = plan->has_bare_cr || (plan->kind == ENCODE_BASE64 && !utf8_is_valid(body));
     size_t bare_lf = plan->bare_lf;
     if (body.n == 0)
         return buf_add(out, "\r\n", 2);

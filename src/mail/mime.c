@@ -222,7 +222,7 @@ bool mime_build(const struct mime_message *m, struct buf *out, struct mime_facts
     struct str text = m->text;
     bool ok = true;
     if (!text.p) {
-        ok = mime_text_of_html(m->html, &derived);
+        ok = buf_reserve(&derived, m->html.n + 64) && mime_text_of_html(m->html, &derived);
         text = buf_str(&derived);
     }
     parts[n++] = (struct part){"text/plain", text, encode_choose(text)};

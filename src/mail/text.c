@@ -135,25 +135,39 @@ static void put_pre(struct reader *r, struct str s)
     }
 }
 
-/* Text without tags and references. */
+/* Text without tags and references; runs of blanks become one. */
 static void put_text(struct reader *r, struct str s)
 {
     if (r->pre) {
         put_pre(r, s);
         return;
     }
-    size_t i = 0;
-    while (i < s.n) {
-        size_t start = i;
-        while (i < s.n && (unsigned char)s.p[i] > ' ')
-            i++;
-        if (i > start)
-            put_word(r, s.p + start, i - start);
-        if (i < s.n)
-            r->blank = true;
-        while (i < s.n && (unsigned char)s.p[i] <= ' ')
-            i++;
+    size_t i = 0, n = 0;
+    while (i < s.n && (unsigned char)s.p[i] <= ' ')
+        i++;
+    r->blank = r->blank || i > 0;
+    if (i == s.n)
+        return;
+    settle(r);
+    char *w = r->ok ? buf_reserve(r->out, s.n) : NULL;
+    if (!w) {
+        r->ok = false;
+        return;
     }
+    bool blank = false;
+    for (; i < s.n; i++) {
+        char c = s.p[i];
+        if ((unsigned char)c <= ' ') {
+            blank = true;
+            continue;
+        }
+        w[n] = ' ';
+        n += blank;
+        w[n++] = c;
+        blank = false;
+    }
+    r->blank = blank;
+    buf_commit(r->out, n);
 }
 
 static void put_character(struct reader *r, uint32_t c)
@@ -209,9 +223,23 @@ static struct str attribute(const struct tag *t, const char *wanted)
     return STR_NONE;
 }
 
+/* A cheap look before attributes are taken apart: "none" or "hidden" in any case. */
+static bool may_be_hidden(struct str s)
+{
+    for (size_t i = 0; i + 4 <= s.n; i++) {
+        char c = (char)(s.p[i] | 0x20);
+        if (c != 'n' && c != 'h')
+            continue;
+        struct str rest = str_from(s.p + i, s.n - i);
+        if (str_istarts(rest, STR("none")) || str_istarts(rest, STR("hidden")))
+            return true;
+    }
+    return false;
+}
+
 static bool is_hidden(const struct tag *t)
 {
-    if (t->attributes.n < 6)
+    if (!may_be_hidden(t->attributes))
         return false;
     struct str style = attribute(t, "style");
     ptrdiff_t at = str_ifind(style, STR("display"));
@@ -248,22 +276,16 @@ static size_t decode_attribute(struct str s, char *out, size_t size)
 
 static enum tag_kind kind_of(struct str name)
 {
-    size_t low = 0, high = countof(tags);
     char small[12];
     if (name.n == 0 || name.n > 10)
         return TAG_OTHER;
     for (size_t i = 0; i < name.n; i++)
         small[i] = ascii_lower(name.p[i]);
     small[name.n] = 0;
-    while (low < high) {
-        size_t middle = (low + high) / 2;
-        int order = strcmp(small, tags[middle].name);
-        if (order == 0)
-            return tags[middle].kind;
-        if (order < 0)
-            high = middle;
-        else
-            low = middle + 1;
+    for (size_t i = 0; i < countof(tags); i++) {
+        if (tags[i].name[0] == small[0] && tags[i].name[1] == small[1] &&
+            strcmp(tags[i].name, small) == 0)
+            return tags[i].kind;
     }
     return TAG_OTHER;
 }

@@ -100,7 +100,7 @@ size_t text_tag_length(struct str s)
 {
     if (s.n < 2)
         return 0;
-    if (str_starts(s, STR("<!--"))) {
+    if (s.p[1] == '!' && str_starts(s, STR("<!--"))) {
         ptrdiff_t end = str_find(str_from_index(s, 4), STR("-->"));
         return end < 0 ? s.n : 4 + (size_t)end + 3;
     }

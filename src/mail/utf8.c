@@ -2,32 +2,24 @@
  * the same input gives the same output on every machine. */
 #include "mail/utf8.h"
 
-static bool is_tail(char c)
+bool utf8_is_valid(struct str s)
 {
-    return ((unsigned char)c & 0xC0) == 0x80;
-}
-
-size_t utf8_length(const char *p, size_t n)
-{
-    const unsigned char *u = (const unsigned char *)p;
-    if (n == 0)
-        return 0;
-    if (u[0] < 0x80)
-        return 1;
-    if (u[0] < 0xC2 || u[0] > 0xF4)
-        return 0;
-    if (u[0] < 0xE0)
-        return n >= 2 && is_tail(p[1]) ? 2 : 0;
-    if (u[0] < 0xF0) {
-        if (n < 3 || !is_tail(p[1]) || !is_tail(p[2]))
-            return 0;
-        bool overlong = u[0] == 0xE0 && u[1] < 0xA0, surrogate = u[0] == 0xED && u[1] > 0x9F;
-        return overlong || surrogate ? 0 : 3;
+    size_t i = 0;
+    while (i < s.n) {
+        uint64_t x;
+        if (i + 8 <= s.n) {
+            memcpy(&x, s.p + i, 8);
+            if ((x & 0x8080808080808080ull) == 0) {
+                i += 8;
+                continue;
+            }
+        }
+        size_t length = utf8_length(s.p + i, s.n - i);
+        if (length == 0)
+            return false;
+        i += length;
     }
-    if (n < 4 || !is_tail(p[1]) || !is_tail(p[2]) || !is_tail(p[3]))
-        return 0;
-    bool overlong = u[0] == 0xF0 && u[1] < 0x90, beyond = u[0] == 0xF4 && u[1] > 0x8F;
-    return overlong || beyond ? 0 : 4;
+    return true;
 }
 
 uint32_t utf8_decode(const char *p, size_t n, size_t *length_out)

@@ -9,8 +9,37 @@
 
 #define UTF8_BAD 0xFFFFFFFFu
 
+static inline bool utf8_is_tail(char c)
+{
+    return ((unsigned char)c & 0xC0) == 0x80;
+}
+
 /* Length in bytes (1 to 4) of the well-formed character at p, 0 when there is none (n may be 0). */
-size_t utf8_length(const char *p, size_t n);
+static inline size_t utf8_length(const char *p, size_t n)
+{
+    const unsigned char *u = (const unsigned char *)p;
+    if (n == 0)
+        return 0;
+    if (u[0] < 0x80)
+        return 1;
+    if (u[0] < 0xC2 || u[0] > 0xF4)
+        return 0;
+    if (u[0] < 0xE0)
+        return n >= 2 && utf8_is_tail(p[1]) ? 2 : 0;
+    if (u[0] < 0xF0) {
+        if (n < 3 || !utf8_is_tail(p[1]) || !utf8_is_tail(p[2]))
+            return 0;
+        bool overlong = u[0] == 0xE0 && u[1] < 0xA0, surrogate = u[0] == 0xED && u[1] > 0x9F;
+        return overlong || surrogate ? 0 : 3;
+    }
+    if (n < 4 || !utf8_is_tail(p[1]) || !utf8_is_tail(p[2]) || !utf8_is_tail(p[3]))
+        return 0;
+    bool overlong = u[0] == 0xF0 && u[1] < 0x90, beyond = u[0] == 0xF4 && u[1] > 0x8F;
+    return overlong || beyond ? 0 : 4;
+}
+
+/* Well-formed as a whole; ASCII is skipped eight bytes at a time. */
+bool utf8_is_valid(struct str s);
 /* The character at p; *length_out as above, UTF8_BAD with length 0 when malformed. */
 uint32_t utf8_decode(const char *p, size_t n, size_t *length_out);
 /* Writes 1 to 4 bytes; a code point outside Unicode becomes U+FFFD. */
