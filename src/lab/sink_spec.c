@@ -1,0 +1,226 @@
+/* `--behave` in words: parsing, checks, help, and when and on whom a behaviour falls. */
+#include "lab/sink_inner.h"
+#include <stdlib.h>
+
+static const char *const verb_names[] = {"delay",  "reject", "close", "quota",
+                                         "refuse", "hole",   "auth",  "tls"};
+static const char *const tls_names[] = {"none", "starttls", "implicit", "broken"};
+
+const char *sink_help(void)
+{
+    return "Usage: postfleet sink --ports A-B [--bind ADDRESS] [--log FILE] [--cert FILE] "
+           "[--json]\n"
+           "                      [--behave PORT=VERB[:PHASE][:CODE][:SHARE][@FROM-TO]]...\n"
+           "\n"
+           "A test SMTP server. Takes mail on every port from A to B, counts it and stores none.\n"
+           "\n"
+           "  --ports A-B      ports to listen on (one port: A)\n"
+           "  --bind ADDRESS   127.0.0.1 by default\n"
+           "  --log FILE       a line per accepted message: PORT TIME MESSAGE-ID MAIL-FROM RCPT\n"
+           "                   (TIME: epoch ms; - for no Message-ID; <> for the null sender)\n"
+           "  --cert FILE      write the self-made TLS certificate here (PEM)\n"
+           "  --json           the closing figures as JSON, a line a port\n"
+           "  --behave ...     what a port does; several per port combine. PORT may be A-B or *\n"
+           "\n"
+           "  delay:PHASE:MS        answers MS later at that phase; without PHASE: a long line,\n"
+           "                        everything we send arrives MS later\n"
+           "  reject:PHASE:CODE     answers CODE (rcpt and 550 by default); 421 closes as well\n"
+           "  close:PHASE           drops the connection at that phase without a reply (greeting "
+           "by\n"
+           "                        default); dot: after the whole message was read\n"
+           "  quota:N[:CODE]        after N messages CODE (452, or 421 that closes) to MAIL and "
+           "dot\n"
+           "  refuse                the port is closed, open connections are reset\n"
+           "  hole[:PHASE]          takes the connection (and all up to PHASE), never answers\n"
+           "  auth[:CODE]           AUTH is required and answered CODE (535; 235 lets anybody in)\n"
+           "  tls:starttls          offers STARTTLS; tls:implicit: TLS from the first byte;\n"
+           "                        tls:broken: offers STARTTLS, then sends rubbish\n"
+           "\n"
+           "  PHASE    greeting ehlo starttls auth mail rcpt data dot quit\n"
+           "  SHARE    0 to 1, of the transactions (reject, close, delay, hole); 1 by default\n"
+           "  @FROM-TO only in this span of seconds since the start; @10- from then on, @-5 until\n"
+           "\n"
+           "Examples:\n"
+           "  postfleet sink --ports 2500-2503 --log sink.log --behave 2501=reject:rcpt:550:0.1\n"
+           "  postfleet sink --ports 2500 --behave 2500=quota:100 --behave 2500=refuse@20-40\n";
+}
+
+static bool find_word(const char *const *names, size_t n, struct str w, int *out)
+{
+    for (size_t i = 0; i < n; i++)
+        if (str_is(w, names[i])) {
+            *out = (int)i;
+            return true;
+        }
+    return false;
+}
+
+/* Decimal seconds to ms. */
+static bool read_seconds(struct str s, int64_t *ms_out)
+{
+    char text[32], *end;
+    if (!s.n || !ascii_isdigit(s.p[0]) || !str_copy(s, text, sizeof(text)))
+        return false;
+    double v = strtod(text, &end);
+    *ms_out = (int64_t)(v * 1000);
+    return *end == '\0' && v <= 1e9;
+}
+
+static bool read_span(struct str span, struct sink_behaviour *b, struct err *e)
+{
+    ptrdiff_t dash = str_chr(span, '-');
+    struct str from = dash < 0 ? span : str_cut(span, 0, (size_t)dash);
+    struct str to = dash < 0 ? STR_NONE : str_from_index(span, (size_t)dash + 1);
+    bool ok = dash >= 0 && (from.n || to.n) && (!from.n || read_seconds(from, &b->from_ms)) &&
+              (!to.n || read_seconds(to, &b->to_ms)) && b->from_ms < b->to_ms;
+    return ok ||
+           err_set(e, ERR_INVALID,
+                   "span `@" STR_F "` is not @FROM-TO in seconds with FROM before TO", STR_A(span));
+}
+
+static bool read_share(struct str w, struct sink_behaviour *b)
+{
+    char text[32], *end;
+    if (!w.n || !(ascii_isdigit(w.p[0]) || w.p[0] == '.') || !str_copy(w, text, sizeof(text)))
+        return false;
+    b->share = strtod(text, &end);
+    return *end == '\0' && b->share >= 0 && b->share <= 1;
+}
+
+static bool read_number(struct str w, uint64_t max, int64_t *out)
+{
+    uint64_t v = 0;
+    bool ok = str_to_u64(w, max, &v);
+    *out = (int64_t)v;
+    return ok;
+}
+
+static bool read_code(struct str w, struct sink_behaviour *b)
+{
+    int64_t code = 0;
+    bool ok = read_number(w, 599, &code) && code >= 200;
+    if (ok)
+        b->code = (int)code;
+    return ok;
+}
+
+/* What stands behind a verb, in this order; each may be there at most once. */
+struct form {
+    bool phase, number_needed, number, code, share;
+    enum phase usual_phase;
+    int usual_code;
+};
+
+static const struct form forms[] = {
+    [SINK_DELAY] = {.phase = true, .number = true, .number_needed = true, .share = true},
+    [SINK_REJECT] =
+        {.phase = true, .code = true, .share = true, .usual_phase = PHASE_RCPT, .usual_code = 550},
+    [SINK_CLOSE] = {.phase = true, .share = true, .usual_phase = PHASE_GREETING},
+    [SINK_QUOTA] = {.number = true, .number_needed = true, .code = true, .usual_code = 452},
+    [SINK_REFUSE] = {0},
+    [SINK_HOLE] = {.phase = true, .share = true, .usual_phase = PHASE_GREETING},
+    [SINK_AUTH] = {.code = true, .usual_code = 535},
+    [SINK_TLS] = {0},
+};
+
+static bool read_phase(struct str w, struct sink_behaviour *b)
+{
+    enum phase p;
+    if (!phase_parse(w, &p) || p < PHASE_GREETING)
+        return false;
+    b->phase = p;
+    return true;
+}
+
+static bool read_words(struct str rest, struct sink_behaviour *b, struct err *e)
+{
+    struct form f = forms[b->verb];
+    struct str w;
+    int64_t *number = b->verb == SINK_QUOTA ? &b->count : &b->ms;
+    while (str_split(&rest, ':', &w)) {
+        if (f.phase && read_phase(w, b))
+            f.phase = false;
+        else if (f.number && read_number(w, 1000000000, number))
+            f.phase = f.number = f.number_needed = false;
+        else if (f.code && read_code(w, b))
+            f.phase = f.code = false;
+        else if (f.share && !f.number && read_share(w, b))
+            f.phase = f.code = f.share = false;
+        else
+            return err_set(e, ERR_INVALID, "`" STR_F "` does not fit behind %s", STR_A(w),
+                           verb_names[b->verb]);
+    }
+    return !f.number_needed ||
+           err_set(e, ERR_INVALID, "%s needs %s", verb_names[b->verb],
+                   b->verb == SINK_QUOTA ? "a number of messages" : "a number of milliseconds");
+}
+
+static bool read_verb(struct str text, struct sink_behaviour *b, struct err *e)
+{
+    struct str word;
+    int found = 0;
+    (void)str_split(&text, ':', &word);
+    if (!find_word(verb_names, countof(verb_names), word, &found))
+        return err_set(e, ERR_INVALID,
+                       "verb `" STR_F "` is unknown; known: delay reject close quota refuse hole "
+                       "auth tls",
+                       STR_A(word));
+    b->verb = (enum sink_verb)found;
+    b->phase = forms[found].usual_phase;
+    b->code = forms[found].usual_code;
+    if (b->verb != SINK_TLS)
+        return read_words(text, b, e);
+    if (!find_word(tls_names, countof(tls_names), text, &found) || found == SINK_TLS_NONE)
+        return err_set(e, ERR_INVALID, "tls is one of tls:starttls tls:implicit tls:broken");
+    b->tls = (enum sink_tls)found;
+    return true;
+}
+
+bool sink_parse_behaviour(struct str spec, struct sink_behaviour *out, struct err *e)
+{
+    struct str rest = spec, port, span = STR_NONE;
+    uint64_t number = 0;
+    struct err inner = {0};
+    *out = (struct sink_behaviour){.share = 1, .to_ms = INT64_MAX};
+    ptrdiff_t equals = str_chr(rest, '=');
+    port = equals < 0 ? rest : str_cut(rest, 0, (size_t)equals);
+    rest = equals < 0 ? STR_NONE : str_from_index(rest, (size_t)equals + 1);
+    ptrdiff_t at = str_rchr(rest, '@');
+    if (at >= 0) {
+        span = str_from_index(rest, (size_t)at + 1);
+        rest = str_cut(rest, 0, (size_t)at);
+    }
+    bool ok = str_to_u64(port, 65535, &number) && number > 0;
+    if (!ok || equals < 0)
+        (void)err_set(&inner, ERR_INVALID, "it does not begin with PORT=VERB");
+    out->port = (uint16_t)number;
+    ok = ok && equals >= 0 && read_verb(rest, out, &inner) &&
+         (at < 0 || read_span(span, out, &inner));
+    return ok || err_set(e, ERR_INVALID, "--behave " STR_F ": %s", STR_A(spec), inner.text);
+}
+
+bool sink_slot_active(const struct sink_slot *slot, int64_t now_ms)
+{
+    return now_ms >= slot->b.from_ms && now_ms < slot->b.to_ms;
+}
+
+struct sink_slot *sink_slot_find(struct sink_listener *l, enum sink_verb verb, enum phase phase,
+                                 int64_t now_ms)
+{
+    for (size_t i = 0; i < l->slots; i++) {
+        struct sink_slot *slot = &l->slot[i];
+        if (slot->b.verb == verb && (phase == PHASE_NONE || slot->b.phase == phase) &&
+            sink_slot_active(slot, now_ms))
+            return slot;
+    }
+    return NULL;
+}
+
+bool sink_slot_takes(struct sink_slot *slot)
+{
+    slot->owed += slot->b.share;
+    if (slot->owed < 1 - 1e-9)
+        return false;
+    slot->owed -= 1;
+    return true;
+}
