@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "engine/admin_parts.h"
+#include "store/db.h"
 #include "store/events.h"
 #include "store/ids.h"
 
@@ -35,6 +36,25 @@ bool admin_reads_only(const char *op)
     return entry && entry->reads_only;
 }
 
+/* The answer is that of a real run; what it wrote is undone before anybody sees it. */
+static bool run_dry(struct admin_context *c, const struct admin_entry *entry, json_t *args,
+                    struct str tail, struct admin_answer *a)
+{
+    json_object_del(args, "dry_run");
+    if (!db_exec(c->db, "SAVEPOINT admin_dry", &a->error))
+        return false;
+    bool ok = entry->run(c, args, tail, &a->data, &a->error);
+    struct err e;
+    if (!db_exec(c->db, "ROLLBACK TO admin_dry; RELEASE admin_dry", &e)) {
+        a->error = e;
+        ok = false;
+    }
+    admin_changes_free(&c->changed);
+    if (ok && json_is_object(a->data))
+        json_object_set_new(a->data, "dry_run", json_true());
+    return ok;
+}
+
 void admin_execute(struct admin_context *c, const char *op, json_t *args, struct str tail,
                    struct admin_answer *a)
 {
@@ -47,7 +67,10 @@ void admin_execute(struct admin_context *c, const char *op, json_t *args, struct
     json_t *none = NULL;
     if (!json_is_object(args))
         args = none = json_object();
-    a->ok = entry->run(c, args, tail, &a->data, &a->error);
+    if (entry->can_dry_run && json_is_true(json_object_get(args, "dry_run")))
+        a->ok = run_dry(c, entry, args, tail, a);
+    else
+        a->ok = entry->run(c, args, tail, &a->data, &a->error);
     if (!a->ok) {
         json_decref(a->data);
         a->data = NULL;

@@ -208,7 +208,7 @@ static bool run_check(struct admin_context *c, json_t *args, struct str tail, js
     if (ok)
         *data_out = json_pack("{s:s, s:b, s:I, s:O, s:O}", "name", s.cmp->name, "ok",
                               !json_array_size(s.problems), "recipients", (json_int_t)s.recipients,
-                              "problems", s.problems, "warnings", s.warnings);
+                              "errors", s.problems, "warnings", s.warnings);
     close_start(&s);
     return ok;
 }
@@ -404,9 +404,9 @@ static bool run_test(struct admin_context *c, json_t *args, struct str tail, jso
 }
 
 static const struct admin_entry entries[] = {
-    {"campaign.start", run_start, false},
-    {"campaign.check", run_check, true},
-    {"campaign.preview", run_preview, true},
-    {"campaign.test", run_test, false},
+    {"campaign.start", run_start, false, false},
+    {"campaign.check", run_check, true, false},
+    {"campaign.preview", run_preview, true, false},
+    {"campaign.test", run_test, false, false},
 };
 const struct admin_noun admin_campaign_starts = {entries, countof(entries)};

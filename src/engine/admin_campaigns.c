@@ -210,8 +210,11 @@ static bool run_retry(struct admin_context *c, json_t *args, struct str tail, js
 }
 
 static const struct admin_entry entries[] = {
-    {"campaign.create", run_create, false}, {"campaign.remove", run_remove, false},
-    {"campaign.pause", run_pause, false},   {"campaign.resume", run_resume, false},
-    {"campaign.cancel", run_cancel, false}, {"campaign.retry_failed", run_retry, false},
+    {"campaign.create", run_create, false, false},
+    {"campaign.remove", run_remove, false, false},
+    {"campaign.pause", run_pause, false, false},
+    {"campaign.resume", run_resume, false, false},
+    {"campaign.cancel", run_cancel, false, false},
+    {"campaign.retry_failed", run_retry, false, true},
 };
 const struct admin_noun admin_campaigns = {entries, countof(entries)};

@@ -139,7 +139,7 @@ static bool run_remove(struct admin_context *c, json_t *args, struct str tail, j
     return true;
 }
 
-static const struct admin_entry entries[] = {{"group.add", run_add, false},
-                                             {"group.set", run_set, false},
-                                             {"group.remove", run_remove, false}};
+static const struct admin_entry entries[] = {{"group.add", run_add, false, false},
+                                             {"group.set", run_set, false, false},
+                                             {"group.remove", run_remove, false, false}};
 const struct admin_noun admin_groups = {entries, countof(entries)};

@@ -110,6 +110,6 @@ static bool run_revoke(struct admin_context *c, json_t *args, struct str tail, j
     return true;
 }
 
-static const struct admin_entry entries[] = {{"key.create", run_create, false},
-                                             {"key.revoke", run_revoke, false}};
+static const struct admin_entry entries[] = {{"key.create", run_create, false, false},
+                                             {"key.revoke", run_revoke, false, false}};
 const struct admin_noun admin_keys = {entries, countof(entries)};

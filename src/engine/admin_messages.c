@@ -165,7 +165,7 @@ static bool run_retry(struct admin_context *c, json_t *args, struct str tail, js
     return true;
 }
 
-static const struct admin_entry entries[] = {{"message.send", run_send, false},
-                                             {"message.cancel", run_cancel, false},
-                                             {"message.retry", run_retry, false}};
+static const struct admin_entry entries[] = {{"message.send", run_send, false, false},
+                                             {"message.cancel", run_cancel, false, false},
+                                             {"message.retry", run_retry, false, false}};
 const struct admin_noun admin_messages = {entries, countof(entries)};

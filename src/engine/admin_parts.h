@@ -14,6 +14,7 @@ struct admin_entry {
     const char *op;
     admin_op *run;
     bool reads_only;
+    bool can_dry_run; /* args.dry_run: all is done and undone again */
 };
 
 struct admin_noun {
@@ -57,12 +58,6 @@ bool text_check(const char *field, struct str s, size_t max, bool lines_too,
 bool mailbox_check(const char *field, const char *text, struct err *e) MUST_USE;
 /* The key of an address (mail/addr.h). out: ADDR_MAX + 1 bytes. */
 bool address_key(const char *field, const char *text, char *out, struct err *e) MUST_USE;
-
-/* ---- presets of providers (admin_presets.c) ---- */
-
-json_t *presets_all(void); /* borrowed */
-/* Adds to args what the preset of its `provider` knows and args does not say. */
-void presets_merge(json_t *args);
 
 /* ---- changes and events (admin.c) ---- */
 

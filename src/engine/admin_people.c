@@ -51,8 +51,8 @@ static bool run_list_remove(struct admin_context *c, json_t *args, struct str ta
     return true;
 }
 
-static const struct admin_entry list_entries[] = {{"list.add", run_list_add, false},
-                                                  {"list.remove", run_list_remove, false}};
+static const struct admin_entry list_entries[] = {{"list.add", run_list_add, false, false},
+                                                  {"list.remove", run_list_remove, false, false}};
 const struct admin_noun admin_lists = {list_entries, countof(list_entries)};
 
 /* ---- rows ---- */
@@ -276,8 +276,10 @@ static bool run_contact_remove(struct admin_context *c, json_t *args, struct str
 }
 
 static const struct admin_entry contact_entries[] = {
-    {"contact.add", run_contact_add, false},         {"contact.remove", run_contact_remove, false},
-    {"people.import_begin", run_import_begin, true}, {"people.import_rows", run_import_rows, false},
-    {"people.import_end", run_import_end, false},
+    {"contact.add", run_contact_add, false, false},
+    {"contact.remove", run_contact_remove, false, false},
+    {"people.import_begin", run_import_begin, true, false},
+    {"people.import_rows", run_import_rows, false, false},
+    {"people.import_end", run_import_end, false, false},
 };
 const struct admin_noun admin_contacts = {contact_entries, countof(contact_entries)};

@@ -378,7 +378,6 @@ static bool run_add(struct admin_context *c, json_t *args, struct str tail, json
     struct server *s = server_new();
     s->tls = TLS_MODE_STARTTLS;
     s->name = alloc_copy(name);
-    presets_merge(args);
     bool ok = read_options(args, s, e);
     if (ok && !s->host)
         ok = err_set(e, ERR_INVALID, "host: is needed (the server's name or address)");
@@ -516,19 +515,10 @@ static bool run_drain(struct admin_context *c, json_t *args, struct str tail, js
     return set_admin(c, args, ADMIN_DRAINING, "server.draining", data_out, e);
 }
 
-/* Replies with the presets of providers. */
-static bool run_presets(struct admin_context *c, json_t *args, struct str tail, json_t **data_out,
-                        struct err *e)
-{
-    (void)c, (void)args, (void)tail, (void)e;
-    *data_out = json_deep_copy(presets_all());
-    return true;
-}
-
 static const struct admin_entry entries[] = {
-    {"server.add", run_add, false},     {"server.set", run_set, false},
-    {"server.clone", run_clone, false}, {"server.remove", run_remove, false},
-    {"server.pause", run_pause, false}, {"server.resume", run_resume, false},
-    {"server.drain", run_drain, false}, {"server.presets", run_presets, true},
+    {"server.add", run_add, false, true},      {"server.set", run_set, false, true},
+    {"server.clone", run_clone, false, false}, {"server.remove", run_remove, false, false},
+    {"server.pause", run_pause, false, false}, {"server.resume", run_resume, false, false},
+    {"server.drain", run_drain, false, false},
 };
 const struct admin_noun admin_servers = {entries, countof(entries)};

@@ -239,10 +239,10 @@ static bool run_unsubscribe(struct admin_context *c, json_t *args, struct str ta
 }
 
 static const struct admin_entry entries[] = {
-    {"suppression.add", run_add, false},
-    {"suppression.import_rows", run_import_rows, false},
-    {"suppression.remove", run_remove, false},
-    {"suppression.revert", run_revert, false},
-    {"public.unsubscribe", run_unsubscribe, false},
+    {"suppression.add", run_add, false, false},
+    {"suppression.import_rows", run_import_rows, false, true},
+    {"suppression.remove", run_remove, false, false},
+    {"suppression.revert", run_revert, false, true},
+    {"public.unsubscribe", run_unsubscribe, false, false},
 };
 const struct admin_noun admin_suppressions = {entries, countof(entries)};

@@ -45,7 +45,7 @@ static bool run_web_keys(struct admin_context *c, json_t *args, struct str tail,
     return true;
 }
 
-static const struct admin_entry entries[] = {{"system.pause", run_pause, false},
-                                             {"system.resume", run_resume, false},
-                                             {"system.web_keys", run_web_keys, true}};
+static const struct admin_entry entries[] = {{"system.pause", run_pause, false, false},
+                                             {"system.resume", run_resume, false, false},
+                                             {"system.web_keys", run_web_keys, true, false}};
 const struct admin_noun admin_system = {entries, countof(entries)};

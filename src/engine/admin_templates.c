@@ -272,8 +272,8 @@ static bool run_render(struct admin_context *c, json_t *args, struct str tail, j
 }
 
 static const struct admin_entry entries[] = {
-    {"template.add", run_add, false},       {"template.set", run_set, false},
-    {"template.remove", run_remove, false}, {"template.lint", run_lint, true},
-    {"template.render", run_render, true},
+    {"template.add", run_add, false, false},       {"template.set", run_set, false, false},
+    {"template.remove", run_remove, false, false}, {"template.lint", run_lint, true, false},
+    {"template.render", run_render, true, false},
 };
 const struct admin_noun admin_templates = {entries, countof(entries)};

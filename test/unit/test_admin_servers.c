@@ -182,23 +182,6 @@ static void test_admin_states(void **state)
     done(f, "server.add", server("one")); /* the name is free again */
 }
 
-static void test_presets_fill_in_what_is_not_said(void **state)
-{
-    struct fixture *f = *state;
-    json_t *j = run(f, "server.add",
-                    json_pack("{s:s, s:s, s:s, s:s, s:i}", "name", "g", "provider", "gmail", "user",
-                              "me", "password", "x", "per_day", 50));
-    must(j != NULL, f);
-    assert_string_equal(text_of(j, "host"), "smtp.gmail.com");
-    assert_string_equal(text_of(j, "profile"), "gmail");
-    assert_int_equal(number_of(j, "port"), 587);
-    assert_int_equal(number_of(j, "per_day"), 50);
-    json_decref(j);
-    j = run(f, "server.presets", json_object());
-    assert_non_null(json_object_get(j, "ses"));
-    json_decref(j);
-}
-
 static void test_groups(void **state)
 {
     struct fixture *f = *state;
@@ -291,7 +274,6 @@ int main(void)
         TEST(test_set_changes_only_what_it_names),
         TEST(test_clone_takes_password_and_groups_along),
         TEST(test_admin_states),
-        TEST(test_presets_fill_in_what_is_not_said),
         TEST(test_groups),
         TEST(test_keys),
         TEST(test_system),
