@@ -127,11 +127,25 @@ SSL_SESSION *tls_sessions_take(struct tls_sessions *s, const struct tls_peer *pe
     if (shelf->n == 0)
         return NULL;
     SSL_SESSION *session = shelf->at[shelf->n - 1];
-    if (is_once(session) && shelf->n > 1)
-        shelf->n--;
-    else
+    if (!is_once(session)) {
         SSL_SESSION_up_ref(session);
+        return session;
+    }
+    /* OpenSSL spoils a TLS 1.3 session once it was resumed; the one that stays is given as a copy.
+     */
+    if (shelf->n == 1)
+        return SSL_SESSION_dup(session);
+    shelf->n--;
     return session;
+}
+
+static bool is_same(const SSL_SESSION *a, const SSL_SESSION *b)
+{
+    const unsigned char *ticket_a = NULL, *ticket_b = NULL;
+    size_t n_a = 0, n_b = 0;
+    SSL_SESSION_get0_ticket(a, &ticket_a, &n_a);
+    SSL_SESSION_get0_ticket(b, &ticket_b, &n_b);
+    return a == b || (n_a > 0 && n_a == n_b && memcmp(ticket_a, ticket_b, n_a) == 0);
 }
 
 void tls_sessions_drop(struct tls_sessions *s, const struct tls_peer *peer,
@@ -139,7 +153,7 @@ void tls_sessions_drop(struct tls_sessions *s, const struct tls_peer *peer,
 {
     struct shelf *shelf = shelf_find(s, peer);
     for (unsigned i = 0; shelf && i < shelf->n; i++) {
-        if (shelf->at[i] == session) {
+        if (is_same(shelf->at[i], session)) {
             shelf_remove(shelf, i);
             return;
         }

@@ -4,6 +4,7 @@
 #include "net_test.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -239,33 +240,35 @@ static void closing_leaves_a_strangers_file(void **state)
 
 #define STARTERS 8
 
-static void of_two_starts_at_once_one_wins(void **state)
+/* A child that listens, says so by its exit status, and serves until `keep` closes. */
+static pid_t start_child(const char *path, const int gate[2], const int keep[2])
+{
+    char b;
+    pid_t pid = fork();
+    if (pid != 0)
+        return pid;
+    close(gate[1]);
+    close(keep[1]);
+    (void)!read(gate[0], &b, 1);
+    int fd = listen_unix_socket(path, NULL);
+    if (fd < 0)
+        _exit(1);
+    (void)!read(keep[0], &b, 1);
+    _exit(0);
+}
+
+static void of_many_starts_at_once_one_wins(void **state)
 {
     (void)state;
     struct err e;
     const char *path = path_of("race.sock");
-    int gate[2], keep[2];
-    int stale = listen_unix_socket(path, &e);
-    close(stale);
+    int gate[2], keep[2], won = 0, lost = 0, status;
+    close(listen_unix_socket(path, &e)); /* a stale one to fight for */
     assert_int_equal(pipe(gate), 0);
     assert_int_equal(pipe(keep), 0);
-    pid_t pids[STARTERS];
-    for (int i = 0; i < STARTERS; i++) {
-        pids[i] = fork();
-        if (pids[i] == 0) {
-            char b;
-            close(gate[1]);
-            close(keep[1]);
-            (void)!read(gate[0], &b, 1);
-            int fd = listen_unix_socket(path, NULL);
-            if (fd < 0)
-                _exit(1);
-            (void)!read(keep[0], &b, 1); /* serves until the others have tried */
-            _exit(0);
-        }
-    }
+    for (int i = 0; i < STARTERS; i++)
+        assert_true(start_child(path, gate, keep) > 0);
     close(gate[1]);
-    int won = 0, lost = 0, status;
     while (lost < STARTERS - 1 && wait(&status) > 0)
         lost += WIFEXITED(status) && WEXITSTATUS(status) == 1;
     int fd = listen_unix_connect(path, &e);
@@ -278,6 +281,34 @@ static void of_two_starts_at_once_one_wins(void **state)
     assert_int_equal(lost, STARTERS - 1);
     close(gate[0]);
     close(keep[0]);
+    unlink(path);
+}
+
+/* Looking whether a socket is stale and replacing it is one step for others. */
+static void a_start_waits_for_another_at_work(void **state)
+{
+    (void)state;
+    const char *path = path_of("wait.sock");
+    int gate[2], keep[2], status;
+    struct stat st;
+    int dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_int_equal(flock(dir, LOCK_EX), 0);
+    assert_int_equal(pipe(gate), 0);
+    assert_int_equal(pipe(keep), 0);
+    pid_t pid = start_child(path, gate, keep);
+    close(gate[1]);
+    usleep(200000);
+    assert_int_not_equal(stat(path, &st), 0);
+    flock(dir, LOCK_UN);
+    for (int i = 0; i < 5000 && stat(path, &st) != 0; i++)
+        usleep(1000);
+    assert_int_equal(stat(path, &st), 0);
+    close(keep[1]);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    close(gate[0]);
+    close(keep[0]);
+    close(dir);
     unlink(path);
 }
 
@@ -361,7 +392,8 @@ int main(void)
         cmocka_unit_test(only_a_stale_socket_is_replaced),
         cmocka_unit_test(bad_unix_paths_say_why),
         cmocka_unit_test(closing_leaves_a_strangers_file),
-        cmocka_unit_test(of_two_starts_at_once_one_wins),
+        cmocka_unit_test(of_many_starts_at_once_one_wins),
+        cmocka_unit_test(a_start_waits_for_another_at_work),
         cmocka_unit_test(without_descriptors_it_waits),
         cmocka_unit_test(a_listener_may_close_in_its_callback),
         cmocka_unit_test(many_at_once_are_all_let_in),

@@ -156,6 +156,55 @@ static void a_session_the_server_forgot_does_no_harm(void **state)
     world_close(&w);
 }
 
+/* Three tickets are wanted at once and two are there: the last one serves twice. */
+static void a_burst_is_resumed_whole(void **state)
+{
+    (void)state;
+    struct tls_world w;
+    struct owner burst[4];
+    good_world(&w, talk_tls_and_leave);
+    open_once(&w, true, 7, false);
+    for (size_t i = 0; i < countof(burst); i++) {
+        owner_init(&w.o, w.l, w.net);
+        burst[i] = w.o;
+        struct conn_params p = {.host = "mail.example",
+                                .port = w.p.port,
+                                .tls = true,
+                                .tls_verify = true,
+                                .session_key = 7,
+                                .deadline = clock_boot_ms() + 10000};
+        burst[i].c = conn_open(w.net, &p, &owner_handler, &burst[i]);
+    }
+    for (size_t i = 0; i < countof(burst); i++)
+        while (burst[i].closed == 0)
+            run_guarded(w.l);
+    for (size_t i = 0; i < countof(burst); i++) {
+        assert_int_equal(burst[i].opened, 1);
+        assert_true(conn_tls_resumed(burst[i].c));
+        owner_done(&burst[i]);
+    }
+    world_close(&w);
+}
+
+static void dawdle(void *arg)
+{
+    (void)arg;
+    usleep(50000);
+}
+
+/* With TLS 1.2 the server's greeting can come in the same read as its last word of the handshake:
+ * nothing is left in the kernel then to wake the loop. */
+static void a_greeting_behind_the_handshake_is_not_overlooked(void **state)
+{
+    (void)state;
+    struct tls_world w;
+    good_world(&w, talk_tls);
+    SSL_CTX_set_max_proto_version(w.ctx, TLS1_2_VERSION);
+    loop_set_turn_end(w.l, dawdle, NULL);
+    open_once(&w, true, 7, false);
+    world_close(&w);
+}
+
 /* ---- STARTTLS ---- */
 
 static void start_tls_when_told(struct owner *o, struct str bytes)
@@ -254,6 +303,8 @@ int main(void)
         cmocka_unit_test(certificates_that_do_not_do),
         cmocka_unit_test(sessions_are_resumed_per_key_and_mode),
         cmocka_unit_test(a_session_the_server_forgot_does_no_harm),
+        cmocka_unit_test(a_burst_is_resumed_whole),
+        cmocka_unit_test(a_greeting_behind_the_handshake_is_not_overlooked),
         cmocka_unit_test(starttls_turns_the_stream),
         cmocka_unit_test(starttls_with_a_bad_certificate_answers_then_closes),
         cmocka_unit_test(handshakes_that_come_to_nothing),
