@@ -26,6 +26,7 @@ static void fill_context(struct call_job *k, struct db *db)
                                     .secrets = c->secrets,
                                     .token_key = c->token_key,
                                     .ids = &c->ids,
+                                    .people = c->people,
                                     .wall_ms = core_steady(c),
                                     .random = k->random,
                                     .spool_dir = k->spool,
@@ -56,6 +57,21 @@ static void cancel_messages(struct core *c, const uint64_t *ids, size_t n)
                     b->jobs[i].is_cancelled = true;
     }
     due_wake_all(c);
+}
+
+/* Somebody left a list: claimed mail of its campaigns to them does not leave any more. */
+static void left_list(struct core *c, const struct admin_left *x)
+{
+    list_each(it, &c->boxes)
+    {
+        struct box *b = list_entry(it, struct box, link);
+        for (uint32_t i = 0; i < b->lease->n; i++) {
+            struct job *j = &b->jobs[i];
+            if (j->place != JOB_OVER && j->item->contact_id == x->contact_id && j->run &&
+                j->run->content && j->run->content->list_id == x->list_id)
+                j->is_suppressed = true;
+        }
+    }
 }
 
 /* Whole-queue operations may move messages to a time before the place that claims have reached. */
@@ -109,6 +125,8 @@ static void apply_changes(struct core *c, const char *op, const struct admin_cha
         campaigner_reload(c);
     for (size_t i = 0; i < ch->n_suppressed; i++)
         campaigner_suppressed(c, str_of(ch->suppressed[i]));
+    for (size_t i = 0; i < ch->n_left; i++)
+        left_list(c, &ch->left[i]);
     if (ch->n_messages)
         cancel_messages(c, ch->messages, ch->n_messages);
     if (!(ch->bits & ADMIN_CHANGED_QUEUE))

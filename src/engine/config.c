@@ -31,13 +31,12 @@ static bool load_settings(struct loading *x, struct db *db, struct err *e)
 {
     struct buf b;
     bool found = false;
-    int64_t paused = 0;
+    bool paused = false;
     buf_init(&b, SETTINGS_VALUE_MAX);
     bool ok = settings_get(db, "public_url", &b, &found, e) &&
-              settings_get_i64(db, "paused", 0, &paused, e);
-    if (ok && found && b.n)
-        x->public_url = alloc_copy(buf_cstr(&b));
-    x->paused = paused != 0;
+              (x->public_url = found && b.n ? alloc_copy(buf_cstr(&b)) : NULL, true) &&
+              settings_get(db, "pause", &b, &paused, e);
+    x->paused = paused;
     buf_free(&b);
     return ok;
 }
@@ -128,12 +127,7 @@ static void apply(struct core *c, struct loading *x)
         if (x->public_url && (!c->public_url || !str_is(str_of(x->public_url), c->public_url)))
             c->public_url = alloc_copy(x->public_url);
     }
-    bool was_paused = c->is_paused;
     c->is_paused = x->paused;
-    if (was_paused && !x->paused && c->is_held) {
-        c->is_held = false;
-        c->held_why[0] = 0;
-    }
     janitor_calendars(c);
     due_wake_all(c);
 }

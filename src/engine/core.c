@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "store/groups.h"
 #include "store/migrate.h"
+#include "store/people.h"
 #include "store/settings.h"
 
 #include <signal.h>
@@ -151,7 +152,7 @@ static bool open_database(struct core *c, struct db **out, struct err *e)
     if (!ok && db_in_transaction(*out))
         db_rollback(*out);
     secrets_derive(c->secrets, SECRETS_LABEL_TOKEN, c->token_key);
-    return ok;
+    return ok && people_open(*out, &c->people, e);
 }
 
 static void make_parts(struct core *c)

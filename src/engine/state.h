@@ -97,7 +97,7 @@ struct class { /* ready messages that are alike for the dispatcher */
     enum bound bound;
     uint16_t bound_server;
     int64_t parked_since;
-    char why[160];
+    char why[256];
 };
 
 enum job_place { JOB_READY, JOB_DESK, JOB_BACKLOG, JOB_WIRE, JOB_OVER };
@@ -197,6 +197,7 @@ struct core {
 
     /* ledger thread's own (reached only from ledger jobs) */
     struct ids ids;
+    struct people *people;
     struct results *results;
     struct map_u64 *claimed;       /* message ids of the queue in open leases */
     struct outbox_place places[LANE_COUNT];

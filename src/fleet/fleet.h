@@ -74,7 +74,7 @@ struct pick {
     int64_t until;       /* WAIT: steady ms to ask again at the latest */
     enum bound bound;
     uint32_t group_num; /* the group that answered (a fallback perhaps) */
-    char why[160];      /* for people */
+    char why[256];      /* for people */
 };
 
 /* SEND reserves one message on the server: it must end in fleet_report or fleet_return. */
