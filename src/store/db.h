@@ -19,16 +19,16 @@ enum db_mode { DB_READ_WRITE, DB_READ_ONLY };
 bool db_open(const char *path, enum db_mode mode, struct db **out, struct err *e) MUST_USE;
 void db_close(struct db **db);
 
-bool db_begin(struct db *db, struct err *e) MUST_USE;   /* IMMEDIATE on a read-write handle */
-bool db_commit(struct db *db, struct err *e) MUST_USE;  /* false: rolled back; ERR_FULL on ENOSPC;
-                                                          a failed fsync ends the process */
+bool db_begin(struct db *db, struct err *e) MUST_USE;  /* IMMEDIATE on a read-write handle */
+bool db_commit(struct db *db, struct err *e) MUST_USE; /* false: rolled back; ERR_FULL on ENOSPC;
+                                                         a failed fsync ends the process */
 void db_rollback(struct db *db);
 bool db_in_transaction(const struct db *db);
 
 /* The statement for this text, reset and with all parameters NULL; owned by the handle. The same
  * statement must not be in use twice at a time. NULL and *e on bad SQL. */
 struct stmt *db_stmt(struct db *db, const char *sql, struct err *e) MUST_USE;
-void db_bind_i64(struct stmt *s, int n, int64_t v);     /* n: 1 for $1 */
+void db_bind_i64(struct stmt *s, int n, int64_t v); /* n: 1 for $1 */
 void db_bind_f64(struct stmt *s, int n, double v);
 void db_bind_text(struct stmt *s, int n, struct str v); /* NULL when v.p is NULL; copied */
 void db_bind_cstr(struct stmt *s, int n, const char *v);
@@ -39,13 +39,13 @@ void db_bind_text_ref(struct stmt *s, int n, struct str v);
 bool db_step(struct stmt *s, bool *row_out, struct err *e) MUST_USE;
 /* Runs a statement that gives no row (or whose rows do not matter) to its end and resets it. */
 bool db_run(struct stmt *s, struct err *e) MUST_USE;
-void db_reset(struct stmt *s);                          /* end reading early */
-int64_t db_i64(struct stmt *s, int col);                /* col: 0 first; NULL reads as 0 */
+void db_reset(struct stmt *s);           /* end reading early */
+int64_t db_i64(struct stmt *s, int col); /* col: 0 first; NULL reads as 0 */
 double db_f64(struct stmt *s, int col);
-struct str db_text(struct stmt *s, int col);            /* valid until the next step; NULL: STR_NONE */
+struct str db_text(struct stmt *s, int col); /* valid until the next step; NULL: STR_NONE */
 struct str db_blob(struct stmt *s, int col);
 bool db_is_null(struct stmt *s, int col);
-int64_t db_changes(struct db *db);                      /* rows changed by the last statement */
+int64_t db_changes(struct db *db); /* rows changed by the last statement */
 /* Text of several statements without parameters (migrations, pragmas). */
 bool db_exec(struct db *db, const char *sql, struct err *e) MUST_USE;
 /* Moves the write-ahead log into the main file as far as readers allow. */

@@ -7,10 +7,11 @@
 
 #include <stdlib.h>
 
-#define HIGHEST_SETTING "contact.highest" /* set when the contact with the highest id is removed   \
-                                           */
-#define ROW_ARENA_MAX   (8u << 20)
-#define COLUMNS         "id, email, address, fields, created_at, updated_at"
+#define HIGHEST_SETTING                                                                            \
+    "contact.highest" /* set when the contact with the highest id is removed                       \
+                       */
+#define ROW_ARENA_MAX (8u << 20)
+#define COLUMNS       "id, email, address, fields, created_at, updated_at"
 
 bool people_policy_parse(const char *s, enum people_policy *out)
 {

@@ -1,6 +1,7 @@
 /* A thin layer over SQLite's own file layer, one per handle: it counts syncs and bytes, ends the
  * process when a sync fails (what the disk holds is then no longer known), and lets the bench and
- * the fault tests look at, delay or refuse each write and sync. It changes nothing that is written. */
+ * the fault tests look at, delay or refuse each write and sync. It changes nothing that is written.
+ */
 #ifndef STORE_VFS_H
 #define STORE_VFS_H
 
