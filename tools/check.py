@@ -154,8 +154,14 @@ def run_one(test):
     log.parent.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     with open(log, "wb") as out:
-        child = subprocess.Popen(test.command, stdout=out, stderr=subprocess.STDOUT, env=env,
-                                 cwd=ROOT, stdin=subprocess.DEVNULL, start_new_session=True)
+        try:
+            child = subprocess.Popen(test.command, stdout=out, stderr=subprocess.STDOUT, env=env,
+                                     cwd=ROOT, stdin=subprocess.DEVNULL, start_new_session=True)
+        except OSError as e:
+            count = Count()
+            count.fail(f"cannot be run: {e}")
+            show(test, count, 0.0, log)
+            return count
         try:
             status, late = child.wait(test.timeout), False
         except subprocess.TimeoutExpired:
