@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "base/alloc.h"
+#include "base/buf.h"
 #include "store/events.h"
 #include "store/keys.h"
 #include "store/templates.h"

@@ -1,5 +1,5 @@
 /* People: import by each policy, duplicates, unsubscribed and suppressed ones, fields; lists and
- * their counts; export; suppression with reverts and soft bounces; templates, keys and events. */
+ * counts; export; suppression with reverts and soft bounces. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
