@@ -259,3 +259,16 @@ char *time_text(const char *text, bool back, struct err *e)
     }
     return str_dup(str_of(out));
 }
+
+bool body_add_time(struct cmd *c, json_t *body, const char *option, const char *field,
+                   struct err *e)
+{
+    if (!cmd_has(c, option))
+        return true;
+    char *t = time_text(cmd_text(c, option), false, e);
+    if (!t)
+        return err_prefix(e, "--%s", option);
+    json_object_set_new(body, field, json_string(t));
+    free(t);
+    return true;
+}

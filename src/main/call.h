@@ -31,9 +31,12 @@ bool body_add_file(json_t *body, const char *field, const char *path, size_t max
 bool body_add_password(struct cmd *c, json_t *body, struct err *e) MUST_USE;
 /* --field NAME=VALUE ... as an object under `field`, when given. */
 void body_add_pairs(struct cmd *c, json_t *body, const char *option, const char *field);
-/* A time option: RFC 3339 stays; a duration counts from now, forwards or back. malloc'd; NULL with
- * *e when it is neither. */
+/* A time: RFC 3339 stays; a duration counts from now, forwards or back. malloc'd; NULL with *e when
+ * it is neither. */
 char *time_text(const char *text, bool back, struct err *e) MUST_USE;
+/* The same for an option whose time lies ahead, when given. */
+bool body_add_time(struct cmd *c, json_t *body, const char *option, const char *field,
+                   struct err *e) MUST_USE;
 const char *json_text(const json_t *object, const char *key); /* "" when absent */
 int64_t json_number(const json_t *object, const char *key);   /* 0 when absent */
 

@@ -36,25 +36,12 @@ static const struct column by_provider_columns[] = {
     {NULL, NULL, FORM_TEXT, false},
 };
 
-/* deadline: a duration is made a time. */
-static bool add_deadline(struct cmd *c, json_t *body, struct err *e)
-{
-    if (!cmd_has(c, "deadline"))
-        return true;
-    char *t = time_text(cmd_text(c, "deadline"), false, e);
-    if (!t)
-        return err_prefix(e, "--deadline");
-    json_object_set_new(body, "deadline", json_string(t));
-    free(t);
-    return true;
-}
-
 int cmd_campaign_create(struct cmd *c)
 {
     struct err e = {0};
     json_t *body = cmd_body(c);
     json_object_set_new(body, "name", json_string(cmd_arg(c, 0)));
-    if (!add_deadline(c, body, &e)) {
+    if (!body_add_time(c, body, "deadline", "deadline", &e)) {
         json_decref(body);
         return output_fail(&e);
     }
@@ -162,24 +149,34 @@ int cmd_campaign_cancel(struct cmd *c)
                        "campaign %s cancelled", cmd_arg(c, 0));
 }
 
+/* In bites, each durable: `after` of an answer goes into the next call until it is null. */
 int cmd_campaign_retry_failed(struct cmd *c)
 {
-    json_t *answer = NULL, *body = cmd_body(c);
-    bool dry = cmd_has(c, "dry-run");
-    if (dry)
-        json_object_set_new(body, "dry_run", json_true());
-    bool go = dry || !cmd_has(c, "uncertain") ||
-              ask_first(c, "Some of these may have arrived and would arrive twice. Go on?");
-    if (!go) {
-        json_decref(body);
+    int64_t queued = 0;
+    int status = 0;
+    json_t *after = NULL;
+    if (cmd_has(c, "uncertain") &&
+        !ask_first(c, "Some of these may have arrived and would arrive twice. Go on?"))
         return 1;
-    }
-    int status = call_answer(c, "POST", daemon_path("/v1/campaigns/%s/retry-failed", cmd_arg(c, 0)),
+    do {
+        json_t *answer = NULL, *body = cmd_body(c);
+        if (after)
+            json_object_set_new(body, "after", after);
+        status = call_answer(c, "POST", daemon_path("/v1/campaigns/%s/retry-failed", cmd_arg(c, 0)),
                              body, &answer);
-    if (status == 0)
-        output_record(answer);
-    json_decref(answer);
-    return status;
+        queued += json_number(answer, "queued");
+        after = json_incref(json_object_get(answer, "after"));
+        json_decref(answer);
+    } while (status == 0 && after && !json_is_null(after));
+    if (status != 0)
+        return status;
+    json_t *o = json_pack("{s:s, s:I}", "name", cmd_arg(c, 0), "queued", (json_int_t)queued);
+    if (output_is_json())
+        output_json(o);
+    else
+        output_line("%lld messages queued again", (long long)queued);
+    json_decref(o);
+    return 0;
 }
 
 static void print_table(const char *title, const json_t *rows, const struct column *columns)

@@ -240,16 +240,13 @@ int cmd_suppression_revert(struct cmd *c)
 {
     struct err e = {0};
     json_t *answer = NULL;
-    bool dry = cmd_has(c, "dry-run");
     char *since = time_text(cmd_text(c, "since"), true, &e);
     if (!since)
         return output_fail(&e);
     json_t *body = cmd_body(c);
     json_object_set_new(body, "since", json_string(since));
-    if (dry)
-        json_object_set_new(body, "dry_run", json_true());
-    bool go = dry || ask_first(c, "Undo what server %s suppressed since %s?", cmd_text(c, "server"),
-                               since);
+    bool go =
+        ask_first(c, "Undo what server %s suppressed since %s?", cmd_text(c, "server"), since);
     free(since);
     if (!go) {
         json_decref(body);

@@ -76,10 +76,24 @@ int cmd_list_show(struct cmd *c)
     return call_show(c, daemon_path("/v1/lists/%s", cmd_arg(c, 0)));
 }
 
+/* A long list goes in bites: the daemon says whether it is gone. */
 int cmd_list_remove(struct cmd *c)
 {
+    json_t *answer = NULL;
+    int status = 0;
+    bool gone = false;
     if (!ask_first(c, "Remove list %s? Its contacts stay.", cmd_arg(c, 0)))
         return 1;
-    return call_change(c, "DELETE", daemon_path("/v1/lists/%s", cmd_arg(c, 0)), NULL,
-                       "list %s removed", cmd_arg(c, 0));
+    while (status == 0 && !gone) {
+        json_decref(answer);
+        status =
+            call_answer(c, "DELETE", daemon_path("/v1/lists/%s", cmd_arg(c, 0)), NULL, &answer);
+        gone = !json_is_false(json_object_get(answer, "removed"));
+    }
+    if (status == 0 && output_is_json())
+        output_json(answer);
+    else if (status == 0)
+        output_line("list %s removed", cmd_arg(c, 0));
+    json_decref(answer);
+    return status;
 }

@@ -83,8 +83,13 @@ int cmd_status(struct cmd *c)
 
 int cmd_key_create(struct cmd *c)
 {
+    struct err e = {0};
     json_t *answer = NULL, *body = cmd_body(c);
     json_object_set_new(body, "name", json_string(cmd_arg(c, 0)));
+    if (!body_add_time(c, body, "expires", "expires_at", &e)) {
+        json_decref(body);
+        return output_fail(&e);
+    }
     int status = call_answer(c, "POST", daemon_path("/v1/keys"), body, &answer);
     if (status == 0 && output_is_json())
         output_json(answer);

@@ -7,7 +7,10 @@
         .name = n, .kind = ARG_FLAG, .field = f, .help = h                                         \
     }
 /* The last of OPT is the help text; bounds, choices and flags may stand behind it. */
-#define OPT(k, n, a, f, ...)    {.name = n, .arg = a, .kind = k, .field = f, .help = __VA_ARGS__}
+#define OPT(k, n, a, f, ...)                                                                       \
+    {                                                                                              \
+        .name = n, .arg = a, .kind = k, .field = f, .help = __VA_ARGS__                            \
+    }
 #define END                                                                                        \
     {                                                                                              \
         0                                                                                          \
@@ -105,7 +108,7 @@ static const struct option group_set_options[] = {
     OPT(ARG_NAME, "new-name", "NAME", "new_name", "another name"), END};
 
 static const struct option contact_add_options[] = {
-    OPT(ARG_NAME, "list", "NAME", "list", "list to be on", .flags = OPT_REPEAT),
+    OPT(ARG_NAME, "list", "NAME", "list", "list to be on"),
     OPT(ARG_PAIR, "field", "F=VALUE", NULL, "field of the contact", .flags = OPT_REPEAT), END};
 static const struct option contact_import_options[] = {
     OPT(ARG_NAME, "list", "NAME", NULL, "list to put them on", .flags = OPT_REQUIRED),
@@ -193,6 +196,8 @@ static const struct option send_options[] = {
 static const struct option key_create_options[] = {
     OPT(ARG_TEXT, "scope", "S", "scope", "what it may do: messages:send, servers:read, admin ...",
         .flags = OPT_REPEAT | OPT_REQUIRED),
+    OPT(ARG_NAME, "group", "G", "group", "may send by this group only", .flags = OPT_REPEAT),
+    OPT(ARG_TIME, "expires", "T", NULL, "not valid after this time, or in 90d as 90d"),
     FLAG("test", "test", "a test key (pf_test_...): what it submits is rendered and never leaves"), END};
 static const struct option events_options[] = {
     OPT(ARG_TEXT, "after", "ID", NULL, "begin behind this event (default: with new ones)"),
@@ -233,6 +238,9 @@ static const struct option demo_options[] = {
 static const struct option sink_options[] = {
     OPT(ARG_TEXT, "ports", "A-B", NULL, "ports of 127.0.0.1 to listen on"),
     OPT(ARG_FILE, "log", "FILE", NULL, "a line per accepted message"),
+    OPT(ARG_TEXT, "bind", "ADDR", NULL, "another address than 127.0.0.1, still on loopback"),
+    OPT(ARG_FILE, "cert", "FILE", NULL, "certificate and key for TLS, PEM"),
+    FLAG("json", NULL, "figures as JSON"),
     OPT(ARG_TEXT, "behave", "PORT=VERB[:PHASE][:CODE][:SHARE][@FROM-TO]", NULL,
         "fault of a port: delay, reject, close, quota, refuse, hole, auth, tls", .flags = OPT_REPEAT), END};
 
@@ -247,7 +255,7 @@ const struct command commands[] = {
     COMMAND("serve", NULL, "", cmd_serve, serve_options, CMD_OFFLINE, "run the daemon",
         "Makes a missing or empty data directory, then runs until SIGTERM, which ends it within 10 s. "
         "Running campaigns go on by themselves."),
-    COMMAND("demo", NULL, "", cmd_demo, demo_options, 0, "watch a campaign leave through six servers, some failing", NULL),
+    COMMAND("demo", NULL, "", cmd_demo, demo_options, CMD_THROUGH, "watch a campaign leave through six servers, some failing", NULL),
     COMMAND("doctor", NULL, "", cmd_doctor, doctor_options, CLIENT, "check the data directory and the daemon", NULL),
     COMMAND("status", NULL, "", cmd_status, NULL, CLIENT, "what the daemon does now", NULL),
 
@@ -299,7 +307,7 @@ const struct command commands[] = {
     COMMAND("suppression", "list", "", cmd_suppression_list, suppression_list_options, CLIENT, "suppressed addresses", NULL),
     COMMAND("suppression", "check", "ADDRESS", cmd_suppression_check, NULL, CLIENT, "why an address is suppressed; exits 3 when it is not", NULL),
     COMMAND("suppression", "remove", "ADDRESS...", cmd_suppression_remove, NULL, ASKS, "allow sending to these addresses again", NULL),
-    COMMAND("suppression", "revert", "", cmd_suppression_revert, suppression_revert_options, ASKS | CMD_DRY_RUN,
+    COMMAND("suppression", "revert", "", cmd_suppression_revert, suppression_revert_options, ASKS,
         "undo what a broken server suppressed", NULL),
 
     COMMAND("template", "add", "NAME", cmd_template_add, template_add_options, CLIENT, "add a template",
@@ -323,7 +331,7 @@ const struct command commands[] = {
     COMMAND("campaign", "pause", "NAME", cmd_campaign_pause, NULL, CLIENT, "stop within a second", NULL),
     COMMAND("campaign", "resume", "NAME", cmd_campaign_resume, NULL, CLIENT, "go on", NULL),
     COMMAND("campaign", "cancel", "NAME", cmd_campaign_cancel, NULL, ASKS, "give up what is not sent yet", NULL),
-    COMMAND("campaign", "retry-failed", "NAME", cmd_campaign_retry_failed, retry_failed_options, ASKS | CMD_DRY_RUN, "try again what failed", NULL),
+    COMMAND("campaign", "retry-failed", "NAME", cmd_campaign_retry_failed, retry_failed_options, ASKS, "try again what failed", NULL),
     COMMAND("campaign", "report", "NAME", cmd_campaign_report, NULL, CLIENT, "who got it, by server", NULL),
 
     COMMAND("message", "search", "", cmd_message_search, message_search_options, CLIENT, "find messages", NULL),
@@ -350,7 +358,7 @@ const struct command commands[] = {
     COMMAND("db", "check", "", cmd_db_check, db_check_options, CMD_OFFLINE, "is the database whole?", NULL),
     COMMAND("db", "backup", "FILE", cmd_db_backup, NULL, CMD_OFFLINE, "copy the database while the daemon runs", NULL),
     COMMAND("db", "migrate", "", cmd_db_migrate, NULL, CMD_OFFLINE | CMD_DRY_RUN, "bring the database to this version", NULL),
-    COMMAND("sink", NULL, "", cmd_sink, sink_options, 0, "a test SMTP server: many ports, faults on demand", NULL),
+    COMMAND("sink", NULL, "", cmd_sink, sink_options, CMD_THROUGH, "a test SMTP server: many ports, faults on demand", NULL),
     COMMAND("bench", NULL, "[campaign|tls|rtt|pick|import|start]", cmd_bench, NULL, CMD_THROUGH, "measure this machine", NULL),
     COMMAND("completion", NULL, "bash|zsh|fish", cmd_completion, NULL, 0, "shell completion to be sourced",
         "Example:\n  source <(postfleet completion bash)"),

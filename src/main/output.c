@@ -265,7 +265,9 @@ void output_line(const char *fmt, ...)
 
 void output_json(const json_t *value)
 {
-    print_json(stdout, value);
+    json_t *none = value ? NULL : json_pack("{s:b}", "ok", 1); /* done, and nothing to tell */
+    print_json(stdout, value ? value : none);
+    json_decref(none);
 }
 
 static void scalar_add(struct buf *b, const json_t *v)

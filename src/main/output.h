@@ -25,7 +25,7 @@ int output_fail(const struct err *e);
 void output_problem(const json_t *problem);
 /* A line of text for people on standard output; silent with --json. */
 void output_line(const char *fmt, ...) PRINTF_LIKE(1, 2);
-/* One object on one line of standard output. */
+/* One object on one line of standard output; NULL is {"ok":true}. */
 void output_json(const json_t *value);
 /* With --json the object as it is, else its fields one a line; nested lists as small tables. */
 void output_record(const json_t *object);
