@@ -133,6 +133,33 @@ static void takes_mail_in_any_cut(void **state)
     assert_null(s);
 }
 
+static void finds_the_end_wherever_it_lies(void **state)
+{
+    (void)state;
+    struct sink *s = start_one(NULL);
+    int fd = dial(sink_port(s, 0));
+    uint64_t bytes = 0;
+    char body[1200];
+    put(fd, "EHLO me\r\n");
+    for (size_t n = 0; n < 1100; n++) {
+        for (size_t i = 0; i < n; i++) /* stuffed dots and bare ends of line on the way */
+            body[i] = (i * 7 + n) % 61 == 0 ? '\n' : (i * 7 + n) % 61 == 7 ? '.' : 'a';
+        memcpy(body + n, "\r\n.\r\n", 6);
+        put(fd, ENVELOPE "DATA\r\n");
+        put(fd, body);
+        bytes += n + 2;
+    }
+    put(fd, "QUIT\r\n");
+    while (!sees(fd, "221 "))
+        ;
+    struct sink_counts c = counts(s);
+    assert_int_equal(c.messages, 1100);
+    assert_int_equal(c.bytes, bytes);
+    assert_int_equal(c.refused, 0);
+    close(fd);
+    sink_stop(&s);
+}
+
 static void logs_each_message(void **state)
 {
     (void)state;
@@ -513,12 +540,13 @@ int main(void)
 {
     snprintf(log_path, sizeof(log_path), "/tmp/test-lab-sink-%d.log", (int)getpid());
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(takes_mail_in_any_cut), cmocka_unit_test(logs_each_message),
-        cmocka_unit_test(rejects_a_share),       cmocka_unit_test(answers_as_told),
-        cmocka_unit_test(quota_is_exact),        cmocka_unit_test(drops_where_told),
-        cmocka_unit_test(holes_say_nothing),     cmocka_unit_test(delays_not_before),
-        cmocka_unit_test(ports_close_and_open),  cmocka_unit_test(speaks_tls_and_resumes),
-        cmocka_unit_test(words_are_checked),     cmocka_unit_test(command_line_is_checked),
+        cmocka_unit_test(takes_mail_in_any_cut),   cmocka_unit_test(finds_the_end_wherever_it_lies),
+        cmocka_unit_test(logs_each_message),       cmocka_unit_test(rejects_a_share),
+        cmocka_unit_test(answers_as_told),         cmocka_unit_test(quota_is_exact),
+        cmocka_unit_test(drops_where_told),        cmocka_unit_test(holes_say_nothing),
+        cmocka_unit_test(delays_not_before),       cmocka_unit_test(ports_close_and_open),
+        cmocka_unit_test(speaks_tls_and_resumes),  cmocka_unit_test(words_are_checked),
+        cmocka_unit_test(command_line_is_checked),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     unlink(log_path);
