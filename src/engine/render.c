@@ -136,8 +136,11 @@ static bool build(struct job *j, const struct urls *u, struct buf *subject, stru
     if (!set_envelope_from(j, from, e))
         return false;
     codec_id_format("msg", j->item->message_id, id);
-    snprintf(message_id, sizeof message_id, "%s@%s", id,
-             c->from_domain[0] ? c->from_domain : j->core->host);
+    const char *at = strrchr(j->from, '@');
+    const char *domain = c->from_domain[0] ? c->from_domain : j->core->host;
+    if (!strchr(domain, '.') && at) /* a bare host name is no domain of the world */
+        domain = at + 1;
+    snprintf(message_id, sizeof message_id, "%s@%s", id, domain);
     snprintf(feedback, sizeof feedback, "%u:%llu:%s:postfleet", j->item->campaign_num,
              (unsigned long long)c->list_id, lane_name(j->item->lane));
     const char *reply_to = c->reply_to ? c->reply_to : s->reply_to;
