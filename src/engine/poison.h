@@ -21,7 +21,8 @@ struct poison_slot {
 
 struct poison_page {
     uint32_t magic;
-    uint32_t crashes;                    /* crashes of core under this parent */
+    uint32_t crashes;             /* crashes of core under this parent */
+    _Atomic uint32_t is_released; /* the user let held sending go: the next start is normal */
     _Atomic uint64_t desk[POISON_DESKS]; /* id of the message on each desk; 0: none */
     struct poison_slot marked[POISON_SLOTS];
 };
@@ -36,6 +37,13 @@ static inline void poison_take(struct poison_page *page, unsigned desk, uint64_t
 static inline void poison_put(struct poison_page *page, unsigned desk)
 {
     poison_take(page, desk, 0);
+}
+
+/* Core, when the user resumes sending that was held after crashes. */
+static inline void poison_release(struct poison_page *page)
+{
+    if (page)
+        atomic_store_explicit(&page->is_released, 1, memory_order_release);
 }
 
 /* How often core crashed with this message on a desk. */

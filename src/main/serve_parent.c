@@ -146,6 +146,15 @@ static bool is_crash(int status)
     return false;
 }
 
+/* The user has let held sending go: the count begins anew. */
+static void take_release(struct parent *p)
+{
+    if (!atomic_exchange(&p->page->is_released, 0))
+        return;
+    p->held = false;
+    memset(p->crashes_ms, 0, sizeof(p->crashes_ms));
+}
+
 /* Three crashes within a minute: core comes up with sending held, so that the user can look. */
 static void count_crash(struct parent *p, int64_t now)
 {
@@ -181,6 +190,7 @@ static void ended(struct parent *p, struct child *c, int status)
         return;
     describe_end(status, how, sizeof(how));
     log_event(LOG_WARNING, "process.ended", "role=%s %s", c->role, how);
+    take_release(p);
     if (c == &p->children[CORE] && is_crash(status))
         count_crash(p, now);
     else if (c == &p->children[CORE])
