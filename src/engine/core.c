@@ -55,6 +55,7 @@ static void pump_outlets(struct core *c)
 static void turn_end(void *arg)
 {
     struct core *c = arg;
+    campaigner_tick(c);
     due_run(c);
     pump_outlets(c);
     session_hurry_journal(c);
