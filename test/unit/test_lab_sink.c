@@ -423,76 +423,77 @@ static void speaks_tls_and_resumes(void **state)
     unlink(cert);
 }
 
+static const struct {
+    const char *text;
+    struct sink_behaviour want;
+} good_words[] = {
+    {"2500=refuse", {2500, SINK_REFUSE, PHASE_NONE, 0, 1, 0, 0, 0, 0, INT64_MAX}},
+    {"1=refuse@2-5.5", {1, SINK_REFUSE, PHASE_NONE, 0, 1, 0, 0, 0, 2000, 5500}},
+    {"1=refuse@10-", {1, SINK_REFUSE, PHASE_NONE, 0, 1, 0, 0, 0, 10000, INT64_MAX}},
+    {"1=refuse@-5", {1, SINK_REFUSE, PHASE_NONE, 0, 1, 0, 0, 0, 0, 5000}},
+    {"1=delay:dot:50", {1, SINK_DELAY, PHASE_DOT, 0, 1, 0, 50, 0, 0, INT64_MAX}},
+    {"1=delay:20", {1, SINK_DELAY, PHASE_NONE, 0, 1, 0, 20, 0, 0, INT64_MAX}},
+    {"1=reject:mail:451:.5", {1, SINK_REJECT, PHASE_MAIL, 451, .5, 0, 0, 0, 0, INT64_MAX}},
+    {"1=reject:0.1", {1, SINK_REJECT, PHASE_RCPT, 550, .1, 0, 0, 0, 0, INT64_MAX}},
+    {"1=reject", {1, SINK_REJECT, PHASE_RCPT, 550, 1, 0, 0, 0, 0, INT64_MAX}},
+    {"1=close:dot:0.5@1-2", {1, SINK_CLOSE, PHASE_DOT, 0, .5, 0, 0, 0, 1000, 2000}},
+    {"1=quota:100:421", {1, SINK_QUOTA, PHASE_NONE, 421, 1, 100, 0, 0, 0, INT64_MAX}},
+    {"1=hole", {1, SINK_HOLE, PHASE_GREETING, 0, 1, 0, 0, 0, 0, INT64_MAX}},
+    {"1=auth:454", {1, SINK_AUTH, PHASE_NONE, 454, 1, 0, 0, 0, 0, INT64_MAX}},
+    {"1=tls:implicit", {1, SINK_TLS, PHASE_NONE, 0, 1, 0, 0, SINK_TLS_IMPLICIT, 0, INT64_MAX}},
+};
+static const char *const bad_words[] = {
+    "",
+    "2500",
+    "=refuse",
+    "x=refuse",
+    "70000=refuse",
+    "0=refuse",
+    "1=",
+    "1=dance",
+    "1=delay",
+    "1=delay:dot",
+    "1=delay:dot:5:6",
+    "1=delay:lunch:5",
+    "1=reject:rcpt:9999",
+    "1=reject:dns:550",
+    "1=reject:rcpt:550:1.5",
+    "1=reject:rcpt:550:0.5:x",
+    "1=close:550",
+    "1=quota",
+    "1=quota:x",
+    "1=refuse:1",
+    "1=tls",
+    "1=tls:none",
+    "1=tls:best",
+    "1=refuse@",
+    "1=refuse@5",
+    "1=refuse@5-2",
+    "1=refuse@a-b",
+    "1=refuse@-",
+    "1=reject:rcpt:",
+    "1=auth:99",
+    "1=hole:5",
+};
+
 static void words_are_checked(void **state)
 {
     (void)state;
-    static const struct {
-        const char *text;
-        struct sink_behaviour want;
-    } good[] = {
-        {"2500=refuse", {2500, SINK_REFUSE, PHASE_NONE, 0, 1, 0, 0, 0, 0, INT64_MAX}},
-        {"1=refuse@2-5.5", {1, SINK_REFUSE, PHASE_NONE, 0, 1, 0, 0, 0, 2000, 5500}},
-        {"1=refuse@10-", {1, SINK_REFUSE, PHASE_NONE, 0, 1, 0, 0, 0, 10000, INT64_MAX}},
-        {"1=refuse@-5", {1, SINK_REFUSE, PHASE_NONE, 0, 1, 0, 0, 0, 0, 5000}},
-        {"1=delay:dot:50", {1, SINK_DELAY, PHASE_DOT, 0, 1, 0, 50, 0, 0, INT64_MAX}},
-        {"1=delay:20", {1, SINK_DELAY, PHASE_NONE, 0, 1, 0, 20, 0, 0, INT64_MAX}},
-        {"1=reject:mail:451:.5", {1, SINK_REJECT, PHASE_MAIL, 451, .5, 0, 0, 0, 0, INT64_MAX}},
-        {"1=reject:0.1", {1, SINK_REJECT, PHASE_RCPT, 550, .1, 0, 0, 0, 0, INT64_MAX}},
-        {"1=reject", {1, SINK_REJECT, PHASE_RCPT, 550, 1, 0, 0, 0, 0, INT64_MAX}},
-        {"1=close:dot:0.5@1-2", {1, SINK_CLOSE, PHASE_DOT, 0, .5, 0, 0, 0, 1000, 2000}},
-        {"1=quota:100:421", {1, SINK_QUOTA, PHASE_NONE, 421, 1, 100, 0, 0, 0, INT64_MAX}},
-        {"1=hole", {1, SINK_HOLE, PHASE_GREETING, 0, 1, 0, 0, 0, 0, INT64_MAX}},
-        {"1=auth:454", {1, SINK_AUTH, PHASE_NONE, 454, 1, 0, 0, 0, 0, INT64_MAX}},
-        {"1=tls:implicit", {1, SINK_TLS, PHASE_NONE, 0, 1, 0, 0, SINK_TLS_IMPLICIT, 0, INT64_MAX}},
-    };
-    static const char *const bad[] = {
-        "",
-        "2500",
-        "=refuse",
-        "x=refuse",
-        "70000=refuse",
-        "0=refuse",
-        "1=",
-        "1=dance",
-        "1=delay",
-        "1=delay:dot",
-        "1=delay:dot:5:6",
-        "1=delay:lunch:5",
-        "1=reject:rcpt:9999",
-        "1=reject:dns:550",
-        "1=reject:rcpt:550:1.5",
-        "1=reject:rcpt:550:0.5:x",
-        "1=close:550",
-        "1=quota",
-        "1=quota:x",
-        "1=refuse:1",
-        "1=tls",
-        "1=tls:none",
-        "1=tls:best",
-        "1=refuse@",
-        "1=refuse@5",
-        "1=refuse@5-2",
-        "1=refuse@a-b",
-        "1=refuse@-",
-        "1=reject:rcpt:",
-        "1=auth:99",
-        "1=hole:5",
-    };
     struct err e = {0};
     struct sink_behaviour b;
-    for (size_t i = 0; i < countof(good); i++) {
-        if (!sink_parse_behaviour(str_of(good[i].text), &b, &e))
+    for (size_t i = 0; i < countof(good_words); i++) {
+        if (!sink_parse_behaviour(str_of(good_words[i].text), &b, &e))
             fail_msg("%s", e.text);
-        const struct sink_behaviour *w = &good[i].want;
+        const struct sink_behaviour *w = &good_words[i].want;
         if (b.port != w->port || b.verb != w->verb || b.phase != w->phase || b.code != w->code ||
             b.share != w->share || b.count != w->count || b.ms != w->ms || b.tls != w->tls ||
             b.from_ms != w->from_ms || b.to_ms != w->to_ms)
-            fail_msg("%s is read as another thing", good[i].text);
+            fail_msg("%s is read as another thing", good_words[i].text);
     }
-    for (size_t i = 0; i < countof(bad); i++) {
+    for (size_t i = 0; i < countof(bad_words); i++) {
         e.text[0] = '\0';
-        if (sink_parse_behaviour(str_of(bad[i]), &b, &e))
-            fail_msg("%s is taken", bad[i]);
+        if (sink_parse_behaviour(str_of(bad_words[i]), &b, &e))
+            fail_msg("%s is taken", bad_words[i]);
         assert_non_null(strstr(e.text, "--behave"));
     }
 }
