@@ -64,11 +64,7 @@ static bool is_plain(struct str s)
         if (c < 0x20 || c > 0x7E)
             return false;
     }
-    for (const char *p = s.p, *end = s.p + s.n; (p = memchr(p, '=', (size_t)(end - p))); p++) {
-        if (p + 1 < end && p[1] == '?')
-            return false;
-    }
-    return true;
+    return s.n < 2 || !memmem(s.p, s.n, "=?", 2);
 }
 
 /* Appends s as UTF-8 with blanks for controls and U+FFFD for what is malformed. CRLF is one blank.
@@ -484,7 +480,8 @@ bool header_add_parameter(struct buf *out, struct str name, struct str value)
     if (text.n + name.n > 60 || !is_plain(text))
         ok = ok && add_extended(out, name, text);
     else if (is_token(text))
-        ok = ok && buf_addf(out, "; " STR_F "=" STR_F, STR_A(name), STR_A(text));
+        ok = ok && buf_addf(out, "%s" STR_F "=" STR_F, text.n > 20 ? ";\r\n " : "; ", STR_A(name),
+                            STR_A(text));
     else
         ok = ok && buf_addf(out, ";\r\n " STR_F "=", STR_A(name)) && add_quoted(out, text);
     buf_free(&cleaned);

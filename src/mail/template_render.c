@@ -343,13 +343,23 @@ static bool when(struct run *r, const struct op *op, size_t *pc)
     return true;
 }
 
+/* By way of a value of its own: the chain may read the local that it sets. */
+static bool set_local(struct run *r, const struct op *op)
+{
+    struct value v;
+    if (!eval_chain(r, op->a, &v))
+        return false;
+    r->locals[op->b] = v;
+    return true;
+}
+
 static bool run_op(struct run *r, const struct op *op, size_t *pc)
 {
     bool yes = false;
     switch ((enum op_kind)op->kind) {
     case OP_TEXT: return put(r, op->text.p, op->text.n);
     case OP_PRINT: return print(r, op);
-    case OP_SET: return eval_chain(r, op->a, &r->locals[op->b]);
+    case OP_SET: return set_local(r, op);
     case OP_CAPTURE: begin_capture(r, op); return true;
     case OP_CAPTURE_END: return end_capture(r);
     case OP_JUMP: *pc = op->target; return true;
