@@ -282,6 +282,7 @@ static void prepare(struct daemon *cl, const char *method, const char *url, stru
 {
     CURL *h = cl->curl;
     curl_easy_setopt(h, CURLOPT_URL, url);
+    curl_easy_setopt(h, CURLOPT_PATH_AS_IS, 1L); /* a name may be ".." */
     curl_easy_setopt(h, CURLOPT_CUSTOMREQUEST, method);
     curl_easy_setopt(h, CURLOPT_HTTPGET, 1L);
     curl_easy_setopt(h, CURLOPT_NOSIGNAL, 1L);
@@ -465,7 +466,7 @@ int daemon_list(struct daemon *cl, char *path, int64_t limit,
         status = daemon_call(cl, "GET", url, NULL, &answer);
         free(cursor);
         cursor = alloc_copy(json_string_value(json_object_get(answer, "next")));
-        more = cursor != NULL;
+        more = cursor && json_array_size(json_object_get(answer, "data")) > 0;
         json_array_foreach(json_object_get(answer, "data"), i, row)
         {
             seen++;

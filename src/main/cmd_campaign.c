@@ -52,8 +52,7 @@ int cmd_campaign_create(struct cmd *c)
 
 int cmd_campaign_list(struct cmd *c)
 {
-    char *path = daemon_query(daemon_path("/v1/campaigns"), "state", cmd_text(c, "state"));
-    return call_table(c, path, campaign_columns, "no campaigns");
+    return call_table(c, daemon_path("/v1/campaigns"), campaign_columns, "no campaigns");
 }
 
 int cmd_campaign_show(struct cmd *c)

@@ -11,15 +11,20 @@
 
 static const struct column contact_columns[] = {
     {"EMAIL", "email", FORM_TEXT, false},
-    {"LISTS", "lists", FORM_TEXT, true},
+    {"SINCE", "since", FORM_TIME, true},
+    {"UNSUBSCRIBED", "unsubscribed_at", FORM_TIME, true},
     {"CREATED", "created_at", FORM_TIME, true},
     {NULL, NULL, FORM_TEXT, false},
 };
 
 static const struct column suppression_columns[] = {
-    {"ADDRESS", "address", FORM_TEXT, false},        {"REASON", "reason", FORM_TEXT, false},
-    {"SOURCE", "source", FORM_TEXT, true},           {"SINCE", "since", FORM_TIME, false},
-    {"PROVISIONAL", "provisional", FORM_TEXT, true}, {NULL, NULL, FORM_TEXT, false},
+    {"ADDRESS", "address", FORM_TEXT, false},
+    {"REASON", "reason", FORM_TEXT, false},
+    {"SOURCE", "source", FORM_TEXT, true},
+    {"SINCE", "since", FORM_TIME, false},
+    {"PROVISIONAL UNTIL", "provisional_until", FORM_TIME, true},
+    {"SERVER", "server", FORM_TEXT, true},
+    {NULL, NULL, FORM_TEXT, false},
 };
 
 int cmd_contact_add(struct cmd *c)
@@ -200,8 +205,8 @@ int cmd_suppression_add(struct cmd *c)
 
 int cmd_suppression_list(struct cmd *c)
 {
-    char *path = daemon_query(daemon_path("/v1/suppressions"), "reason", cmd_text(c, "reason"));
-    return call_table(c, path, suppression_columns, "nobody is suppressed");
+    return call_table(c, daemon_path("/v1/suppressions"), suppression_columns,
+                      "nobody is suppressed");
 }
 
 int cmd_suppression_check(struct cmd *c)

@@ -3,21 +3,15 @@
 #include "main/commands.h"
 
 static const struct column group_columns[] = {
-    {"NAME", "name", FORM_TEXT, false},
-    {"STRATEGY", "strategy", FORM_TEXT, false},
-    {"SERVERS", "servers", FORM_TEXT, true},
-    {"SERVERS", "members", FORM_TEXT, true},
-    {"FALLBACK", "fallback", FORM_TEXT, true},
-    {"AT LIMIT", "at_limit", FORM_TEXT, true},
-    {"SHARES", "shares", FORM_TEXT, true},
-    {"STICKY", "sticky", FORM_TEXT, true},
-    {NULL, NULL, FORM_TEXT, false},
+    {"NAME", "name", FORM_TEXT, false},        {"STRATEGY", "strategy", FORM_TEXT, false},
+    {"SERVERS", "servers", FORM_TEXT, true},   {"FALLBACK", "fallback", FORM_TEXT, true},
+    {"AT LIMIT", "at_limit", FORM_TEXT, true}, {"SHARES", "shares", FORM_TEXT, true},
+    {"STICKY", "sticky", FORM_TEXT, true},     {NULL, NULL, FORM_TEXT, false},
 };
 
 static const struct column list_columns[] = {
     {"NAME", "name", FORM_TEXT, false},
     {"CONTACTS", "contacts", FORM_COUNT, true},
-    {"SUBSCRIBED", "subscribed", FORM_COUNT, true},
     {"UNSUBSCRIBED", "unsubscribed", FORM_COUNT, true},
     {"CREATED", "created_at", FORM_TIME, true},
     {NULL, NULL, FORM_TEXT, false},

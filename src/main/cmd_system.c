@@ -7,17 +7,20 @@
 
 #define EVENTS_EVERY_MS 500
 
-static const struct column class_columns[] = {
+/* Of lanes, campaigns and classes alike: what a table has not is left out. */
+static const struct column queue_columns[] = {
     {"LANE", "lane", FORM_TEXT, true},
-    {"STREAM", "stream", FORM_TEXT, true},
     {"GROUP", "group", FORM_TEXT, true},
     {"CAMPAIGN", "campaign", FORM_TEXT, true},
     {"PROVIDER", "provider", FORM_TEXT, true},
     {"STATE", "state", FORM_STATE, true},
     {"MESSAGES", "messages", FORM_COUNT, true},
-    {"MESSAGES", "count", FORM_COUNT, true},
+    {"DEFERRED", "deferred", FORM_COUNT, true},
+    {"HELD", "held", FORM_COUNT, true},
+    {"TO COME", "to_come", FORM_COUNT, true},
     {"READY", "ready", FORM_COUNT, true},
-    {"LIMITED BY", "limit", FORM_TEXT, true},
+    {"OLDEST s", "oldest_seconds", FORM_COUNT, true},
+    {"NEXT DUE", "next_due_at", FORM_TIME, true},
     {"LIMITED BY", "limited_by", FORM_TEXT, true},
     {"SERVER", "server", FORM_TEXT, true},
     {"UNTIL", "until", FORM_TIME, true},
@@ -26,11 +29,29 @@ static const struct column class_columns[] = {
 };
 
 static const struct column key_columns[] = {
-    {"NAME", "name", FORM_TEXT, false},         {"SCOPES", "scopes", FORM_TEXT, true},
-    {"GROUPS", "groups", FORM_TEXT, true},      {"TEST", "test", FORM_TEXT, true},
-    {"CREATED", "created_at", FORM_TIME, true}, {"LAST USED", "last_used_at", FORM_TIME, true},
-    {"REVOKED", "revoked_at", FORM_TIME, true}, {NULL, NULL, FORM_TEXT, false},
+    {"NAME", "name", FORM_TEXT, false},
+    {"KEY", "hint", FORM_TEXT, true},
+    {"SCOPES", "scopes", FORM_TEXT, true},
+    {"GROUPS", "groups", FORM_TEXT, true},
+    {"TEST", "test", FORM_TEXT, true},
+    {"CREATED", "created_at", FORM_TIME, true},
+    {"EXPIRES", "expires_at", FORM_TIME, true},
+    {"REVOKED", "revoked_at", FORM_TIME, true},
+    {NULL, NULL, FORM_TEXT, false},
 };
+
+static void print_rows(const char *title, const json_t *rows)
+{
+    size_t i;
+    json_t *row;
+    struct table *t = table_new(queue_columns);
+    output_line("%s", title);
+    json_array_foreach(rows, i, row)
+    {
+        table_add(t, row);
+    }
+    table_end(&t, NULL);
+}
 
 int cmd_queue_summary(struct cmd *c)
 {
@@ -45,22 +66,12 @@ int cmd_queue_summary(struct cmd *c)
     }
     json_object_foreach(answer, key, v)
     {
-        size_t i;
-        json_t *row;
-        if (!json_is_array(v) || json_array_size(v) == 0 || !json_is_object(json_array_get(v, 0))) {
-            json_t *one = json_object();
-            json_object_set(one, key, v);
-            output_record(one);
-            json_decref(one);
-            continue;
-        }
-        struct table *t = table_new(class_columns);
-        output_line("%s", key);
-        json_array_foreach(v, i, row)
-        {
-            table_add(t, row);
-        }
-        table_end(&t, NULL);
+        if (json_is_object(json_array_get(v, 0)))
+            print_rows(key, v);
+        else if (json_is_boolean(v))
+            output_line("%s: %s", key, json_is_true(v) ? "yes" : "no");
+        else if (json_is_integer(v))
+            output_line("%s: %lld", key, (long long)json_integer_value(v));
     }
     json_decref(answer);
     return 0;

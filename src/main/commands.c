@@ -130,7 +130,6 @@ static const struct option suppression_import_options[] = {
     OPT(ARG_CHOICE, "reason", "R", NULL, "why, where the file does not say (default manual)",
         .choices = "manual|hard_bounce|soft_bounces|complaint|unsubscribe"), END};
 static const struct option suppression_list_options[] = {
-    OPT(ARG_TEXT, "reason", "R", NULL, "only those with this reason"),
     OPT(ARG_COUNT, "limit", "N", NULL, "at most N", RANGE(1, INT32_MAX)), END};
 static const struct option suppression_revert_options[] = {
     OPT(ARG_NAME, "server", "S", "server", "undo what bounces of this server suppressed", .flags = OPT_REQUIRED),
@@ -163,8 +162,6 @@ static const struct option campaign_create_options[] = {
     OPT(ARG_TIME, "deadline", "T", "deadline", "not after this time: 2026-11-21T18:00:00Z, or in 6h as 6h"),
     END};
 static const struct option campaign_list_options[] = {
-    OPT(ARG_CHOICE, "state", "S", NULL, "only those in this state",
-        .choices = "draft|scheduled|running|paused|stalled|finished|cancelled|failed"),
     OPT(ARG_COUNT, "limit", "N", NULL, "at most N", RANGE(1, INT32_MAX)), END};
 static const struct option campaign_test_options[] = {
     OPT(ARG_MAIL, "to", "A", "to", "where the test mail goes", .flags = OPT_REQUIRED),
