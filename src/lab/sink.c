@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -429,6 +430,9 @@ static void *run(void *arg)
 {
     struct sink *s = arg;
     struct epoll_event events[EVENTS];
+    sigset_t all;
+    sigfillset(&all); /* signals are our process's business; SIGPIPE of a TLS write is nobody's */
+    pthread_sigmask(SIG_BLOCK, &all, NULL);
     while (!atomic_load_explicit(&s->stopping, memory_order_relaxed)) {
         struct heap_node *first = heap_min(&s->timers);
         arm_timer(s, first ? MIN(first->key, s->ports_us) : s->ports_us);
