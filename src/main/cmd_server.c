@@ -205,14 +205,11 @@ static void print_steps(const json_t *answer)
     char took[32];
     json_array_foreach(json_object_get(answer, "steps"), i, one)
     {
-        const json_t *ok = json_object_get(one, "ok");
-        const char *text = json_text(one, json_object_get(one, "detail") ? "detail" : "text");
+        const char *state = json_text(one, "state");
         output_duration(json_number(one, "ms"), took);
-        output_line("%-4s %-10s %8s  %s",
-                    json_is_true(ok)    ? "ok"
-                    : json_is_false(ok) ? "FAIL"
-                                        : "-",
-                    json_text(one, json_object_get(one, "step") ? "step" : "name"), took, text);
+        output_line("%-9s %-8s %8s  %s", strcmp(state, "failed") ? state : "FAILED",
+                    json_text(one, "step"), strcmp(state, "not_tried") ? took : "",
+                    json_text(one, "detail"));
     }
 }
 
@@ -237,6 +234,8 @@ static int show_test(const json_t *answer)
         output_json(answer);
     } else {
         print_steps(answer);
+        if (json_text(answer, "tls")[0])
+            output_line("%s", json_text(answer, "tls"));
         print_lines("conversation:", json_text(answer, "conversation"));
         if (json_text(answer, "error")[0])
             output_line("failed: %s", json_text(answer, "error"));

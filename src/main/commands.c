@@ -85,11 +85,9 @@ static const struct option server_clone_options[] = {
     OPT(ARG_FILE, "password-file", "F", NULL, "password of the copy; without it the original's is taken"),
     END};
 static const struct option server_test_options[] = {
-    OPT(ARG_MAIL, "to", "A", "to", "recipient to ask for with RCPT; nothing is sent"),
-    OPT(ARG_TEXT, "from", "A", "from", "envelope sender to ask with"), END};
+    OPT(ARG_MAIL, "to", "A", "to", "recipient to ask for with RCPT; nothing is sent"), END};
 static const struct option send_test_options[] = {
-    OPT(ARG_MAIL, "to", "A", "to", "where the test mail goes", .flags = OPT_REQUIRED),
-    OPT(ARG_TEXT, "from", "A", "from", "From address"), END};
+    OPT(ARG_MAIL, "to", "A", "to", "where the test mail goes", .flags = OPT_REQUIRED), END};
 
 #define GROUP_OPTIONS                                                                             \
     OPT(ARG_NAME, "fallback", "G", "fallback", "group to use when this one cannot send, in order", \
@@ -273,7 +271,7 @@ const struct command commands[] = {
     COMMAND("server", "drain", "NAME", cmd_server_drain, NULL, CLIENT, "finish what it has, take nothing new", NULL),
     COMMAND("server", "import", "FILE.csv|-", cmd_server_import, NULL, CLIENT | CMD_DRY_RUN, "add servers from CSV",
         "Columns are the option names of server add, with name first; several groups, domains or "
-        "headers in one cell are parted by ;"),
+        "headers stand in one cell, one a line"),
     COMMAND("server", "export", "", cmd_server_export, contact_export_options + 1, CLIENT, "all servers as CSV, without passwords", NULL),
     COMMAND("server", "presets", "[WORD]", cmd_server_presets, NULL, CMD_PLAIN, "providers known to server add --preset", NULL),
 
