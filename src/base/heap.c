@@ -56,13 +56,18 @@ static void sift_down(struct heap *h, struct heap_node *n)
 
 void heap_add(struct heap *h, struct heap_node *n, int64_t key)
 {
+    n->key = key;
+    n->order = h->next_order++;
+    heap_put_back(h, n);
+}
+
+void heap_put_back(struct heap *h, struct heap_node *n)
+{
     check(n->place == 0);
     if (h->n == h->cap) {
         h->cap = h->cap ? h->cap * 2 : 16;
         h->at = alloc_resize(h->at, h->cap * sizeof *h->at);
     }
-    n->key = key;
-    n->order = h->next_order++;
     h->n++;
     put(h, h->n, n);
     sift_up(h, n);

@@ -21,6 +21,8 @@ void heap_init(struct heap *h);
 void heap_free(struct heap *h); /* frees the index only, never the nodes */
 void heap_add(struct heap *h, struct heap_node *n, int64_t key);
 void heap_remove(struct heap *h, struct heap_node *n); /* a node in no heap is ignored */
+/* Puts back what heap_remove took out, with its key and its turn among equal keys. */
+void heap_put_back(struct heap *h, struct heap_node *n);
 void heap_rekey(struct heap *h, struct heap_node *n, int64_t key); /* adds when absent */
 struct heap_node *heap_min(const struct heap *h);                  /* NULL when empty */
 struct heap_node *heap_pop(struct heap *h);

@@ -1,6 +1,7 @@
 /* Door one: which server for this message? One earliest-virtual-finish heap a tier keeps the shares
  * exact; a server that may not send leaves the heap with the reason and returns at the group's
  * time, so that nobody is flooded to make up for the past. */
+#include "base/alloc.h"
 #include "base/check.h"
 #include "fleet/internal.h"
 
@@ -10,7 +11,6 @@
 #define OWED_COLD_MS 1000 /* the same for one whose first message is still under way */
 #define AHEAD        2    /* messages a connection that may wait at a busy server */
 #define ASK_AGAIN_MS 1000
-#define ASIDE_MAX    256
 
 static const char *const bounds[] = {"none",  "busy", "quota",    "health",       "admin",
                                      "tried", "from", "provider", "common_cause", "no_server"};
@@ -165,20 +165,28 @@ static void take(struct fleet *f, struct place *p, int64_t now_ms, struct pick *
     (void)f;
 }
 
+static void put_aside(struct fleet *f, struct place *p, size_t at)
+{
+    if (at == f->cap_aside) {
+        f->cap_aside = MAX(f->cap_aside * 2, (size_t)64);
+        f->aside = alloc_resize(f->aside, f->cap_aside * sizeof *f->aside);
+    }
+    f->aside[at] = p;
+}
+
 /* SEND, or WAIT on a busy server whose turn it is; false: nobody of this tier can now. */
 static bool pick_in_tier(struct fleet *f, struct tier *t, const struct ask *a, int64_t now_ms,
                          struct pick *out)
 {
-    struct place *aside[ASIDE_MAX];
     size_t n_aside = 0;
     bool done = false;
     for (struct heap_node *n = heap_min(&t->heap); n && !done; n = heap_min(&t->heap)) {
         struct place *p = container_of(n, struct place, node);
         int64_t until = 0;
         bool busy = false;
-        if (against(p->server, a, now_ms, &until) != BOUND_NONE && n_aside < ASIDE_MAX) {
+        if (against(p->server, a, now_ms, &until) != BOUND_NONE) {
             heap_remove(&t->heap, n);
-            aside[n_aside++] = p;
+            put_aside(f, p, n_aside++);
             continue;
         }
         if (!is_eligible(f, p, now_ms, &busy))
@@ -196,10 +204,8 @@ static bool pick_in_tier(struct fleet *f, struct tier *t, const struct ask *a, i
             place_leave(f, p, BOUND_BUSY, INT64_MAX);
         }
     }
-    while (n_aside) {
-        struct place *p = aside[--n_aside];
-        heap_add(&t->heap, &p->node, p->node.key);
-    }
+    while (n_aside)
+        heap_put_back(&t->heap, &f->aside[--n_aside]->node);
     return done;
 }
 
@@ -209,7 +215,7 @@ static void explain(struct fleet *f, struct fgroup *g, const struct ask *a, int6
                     struct pick *out)
 {
     size_t n[BOUND_NO_SERVER + 1] = {0};
-    int64_t soonest = INT64_MAX;
+    int64_t soonest = INT64_MAX, from_until = INT64_MAX;
     for (size_t i = 0; i < g->n_places; i++) {
         struct place *p = &g->places[i];
         int64_t until = INT64_MAX;
@@ -221,6 +227,8 @@ static void explain(struct fleet *f, struct fgroup *g, const struct ask *a, int6
         n[b]++;
         if (b != BOUND_TRIED)
             soonest = MIN(soonest, until);
+        if (b == BOUND_FROM)
+            from_until = MIN(from_until, until);
     }
     static const enum bound order[] = {BOUND_BUSY,  BOUND_QUOTA, BOUND_HEALTH, BOUND_PROVIDER,
                                        BOUND_ADMIN, BOUND_FROM,  BOUND_TRIED};
@@ -228,10 +236,12 @@ static void explain(struct fleet *f, struct fgroup *g, const struct ask *a, int6
     for (size_t i = 0; i < countof(order) && out->bound == BOUND_NO_SERVER; i++)
         if (n[order[i]])
             out->bound = order[i];
-    bool waits = out->bound == BOUND_BUSY || out->bound == BOUND_QUOTA ||
-                 ((out->bound == BOUND_HEALTH || out->bound == BOUND_PROVIDER ||
-                   out->bound == BOUND_ADMIN || out->bound == BOUND_NO_SERVER) &&
-                  a->n_tried == 0);
+    /* A From that no server is configured for never goes; one that is barred for a while does. */
+    bool by_time = out->bound == BOUND_HEALTH || out->bound == BOUND_PROVIDER ||
+                   out->bound == BOUND_ADMIN || out->bound == BOUND_NO_SERVER ||
+                   (out->bound == BOUND_FROM && from_until != INT64_MAX);
+    bool waits =
+        out->bound == BOUND_BUSY || out->bound == BOUND_QUOTA || (by_time && a->n_tried == 0);
     out->kind = waits ? PICK_WAIT : PICK_GIVE_UP;
     out->until = MIN(MAX(soonest, now_ms + 1), now_ms + ASK_AGAIN_MS);
     snprintf(out->why, sizeof out->why,
@@ -305,7 +315,7 @@ void fleet_pick(struct fleet *f, const struct ask *a, int64_t now_ms, struct pic
         struct fgroup *fb = fleet_find_group(f, g->fallbacks[i]);
         if (fb && pick_in_group(f, fb, a, now_ms, out)) {
             if (out->kind == PICK_SEND)
-                snprintf(out->why, sizeof out->why, "fallback: in its own group %s", first.why);
+                snprintf(out->why, sizeof out->why, "fallback: in its own group %.200s", first.why);
             return;
         }
         if (fb && out->kind == PICK_WAIT && first.kind == PICK_GIVE_UP)

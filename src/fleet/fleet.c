@@ -81,6 +81,7 @@ void fleet_free(struct fleet **fp)
             free_server(f->servers[i]);
     free(f->servers);
     heap_free(&f->wake);
+    free(f->aside);
     free(f);
 }
 
@@ -109,6 +110,7 @@ static void forgive(struct fleet *f, struct fserver *s, int64_t now_ms)
     s->single = s->is_probing = s->may_try = false;
     s->is_cold = true;
     memset(s->cells, 0, sizeof s->cells);
+    s->has_cells = false;
     if (s->state != OPER_HEALTHY)
         health_set_state(f, s, OPER_HEALTHY, "its settings were changed", 0, now_ms);
 }
@@ -243,6 +245,8 @@ void fleet_return(struct fleet *f, uint16_t num, int64_t now_ms)
     check(s && s->assigned > 0);
     s->assigned--;
     quota_return(&s->quota);
+    if (s->state == OPER_HALF_OPEN && s->probe_passed && s->assigned == 0)
+        s->may_try = true; /* its one message never went: another may */
     server_wake(f, s);
 }
 

@@ -19,7 +19,9 @@
 #define QUOTA_MS           3600000 /* exhausted without a stated time */
 #define SLOW_MS            600000
 #define BLOCKED_MS         3600000
-#define BARRED_MS          3600000
+#define BLOCKED_MOST       14400000
+#define BARRED_MS          3600000 /* a From that the server says it does not know */
+#define MAIL_BARRED_MS     900000  /* MAIL refused for good three times in a row */
 #define COMMON_SILENCE_MS  5000
 #define COMMON_PROBE_MS    2000
 #define IN_USE_MS          60000
@@ -53,8 +55,7 @@ void health_set_state(struct fleet *f, struct fserver *s, enum oper_state to, co
         s->healthy_since = now_ms;
     if (to == OPER_OPEN)
         s->opened_at = now_ms;
-    if (to != OPER_HALF_OPEN)
-        s->may_try = false;
+    s->may_try = s->probe_passed = false;
     if (to == OPER_RAMP)
         s->ramp_from = now_ms;
     f->events.on_state(f->arg, s->num, from, to, s->reason, until);
@@ -71,7 +72,7 @@ bool health_may_send(struct fserver *s, int64_t now_ms)
     case OPER_HEALTHY:
     case OPER_DEGRADED:
     case OPER_RAMP: return true;
-    case OPER_HALF_OPEN: return s->may_try || s->assigned > 0;
+    case OPER_HALF_OPEN: return s->probe_passed && (s->may_try || s->assigned > 0);
     default: return false;
     }
 }
@@ -114,18 +115,48 @@ bool health_cell_closed(const struct fserver *s, uint64_t key, int64_t now_ms, i
     return false;
 }
 
-static void close_cell(struct fserver *s, uint64_t key, int64_t until)
+/* The cell of a key; a new one takes the place of the one that is open again first. */
+static struct cell *cell_of(struct fserver *s, uint64_t key)
 {
     struct cell *oldest = &s->cells[0];
     for (size_t i = 0; i < countof(s->cells); i++) {
-        if (s->cells[i].key == key) {
-            s->cells[i].until = MAX(s->cells[i].until, until);
-            return;
-        }
+        if (s->cells[i].key == key)
+            return &s->cells[i];
         if (s->cells[i].until < oldest->until)
             oldest = &s->cells[i];
     }
-    *oldest = (struct cell){.until = until, .key = key};
+    *oldest = (struct cell){.key = key};
+    s->has_cells = true;
+    return oldest;
+}
+
+/* Each closing in a row is twice as long, up to `most`. What came from messages that were on their
+ * way when it closed is no further one. */
+static void close_cell(struct fserver *s, uint64_t key, int64_t least_ms, int64_t most_ms,
+                       int64_t wait_ms, int64_t now_ms)
+{
+    struct cell *c = cell_of(s, key);
+    c->failures = 0;
+    if (c->until > now_ms) {
+        c->until = MAX(c->until, now_ms + wait_ms);
+        return;
+    }
+    int64_t ms = MIN(least_ms << MIN(c->closings++, 10u), most_ms);
+    c->until = now_ms + MAX(ms, wait_ms);
+}
+
+static void fail_cell(struct fserver *s, uint64_t key, int64_t now_ms)
+{
+    if (++cell_of(s, key)->failures >= FAILURES_TO_OPEN)
+        close_cell(s, key, MAIL_BARRED_MS, BARRED_MS, 0, now_ms);
+}
+
+/* An answer from behind an open cell ends its row; one from before its closing does not. */
+static void pass_cell(struct fserver *s, uint64_t key, int64_t now_ms)
+{
+    for (size_t i = 0; i < countof(s->cells); i++)
+        if (s->cells[i].key == key && s->cells[i].until <= now_ms)
+            s->cells[i] = (struct cell){0};
 }
 
 /* ---- faults */
@@ -223,11 +254,18 @@ static void end_common_cause(struct fleet *f, int64_t now_ms)
     (void)now_ms;
 }
 
+/* Did the peer say nothing at all? Behind a greeting, a login or an envelope there was a reply,
+ * even when the last one is missing: such a host is there, and the network to it too. */
+static bool was_silent(const struct report *r)
+{
+    return !r->reply_read && (r->phase <= PHASE_GREETING || r->phase == PHASE_MAIL);
+}
+
 static void count_failure(struct fleet *f, struct fserver *s, const struct report *r,
                           int64_t now_ms)
 {
     s->failures++;
-    if (!r->reply_read) {
+    if (was_silent(r)) {
         s->transport_failed_at = now_ms;
         s->refused_by_host = r->refused_by_host;
     }
@@ -253,6 +291,10 @@ static void count_success(struct fleet *f, struct fserver *s, const struct repor
 {
     count_slot(s, true, now_ms);
     s->failures_in_row = 0;
+    if (s->has_cells && r->verdict == VERDICT_ACCEPTED && r->is_message) {
+        pass_cell(s, health_from_key(r->from_domain), now_ms);
+        pass_cell(s, health_provider_key(r->provider), now_ms);
+    }
     if (!r->dot_left)
         return;
     s->answered++;
@@ -272,6 +314,8 @@ static void count_success(struct fleet *f, struct fserver *s, const struct repor
 static void misconfigured(struct fleet *f, struct fserver *s, const struct report *r,
                           int64_t now_ms)
 {
+    if (s->state == OPER_MISCONFIGURED)
+        return; /* a login that was under way when the first one was refused */
     uint32_t n = MIN(s->misconfigured_times++, 5u);
     int64_t ms = MIN((int64_t)MISCONFIGURED_MS << n, (int64_t)MISCONFIGURED_MOST);
     health_set_state(f, s, OPER_MISCONFIGURED, r->why ? r->why : "refuses our login", now_ms + ms,
@@ -280,8 +324,9 @@ static void misconfigured(struct fleet *f, struct fserver *s, const struct repor
 
 static void rate_limited(struct fleet *f, struct fserver *s, const struct report *r, int64_t now_ms)
 {
-    bool deeper = s->slow_until <= now_ms || s->slow_until - now_ms < SLOW_MS - 30000;
-    if (deeper)
+    if (s->slow_until <= now_ms)
+        s->slow_divisor = 2;
+    else if (s->slow_until - now_ms < SLOW_MS - 30000)
         s->slow_divisor = MIN(MAX(s->slow_divisor, 1u) * 2, 8u);
     s->slow_until = now_ms + MAX((int64_t)SLOW_MS, r->wait_ms);
     if (s->state == OPER_HEALTHY)
@@ -295,7 +340,7 @@ static void report_owned(struct fleet *f, struct fserver *s, const struct report
     switch (r->verdict) {
     case VERDICT_AUTH_CONFIG:
         if (r->fault == FAULT_SERVER_FROM && r->from_domain.n)
-            close_cell(s, health_from_key(r->from_domain), now_ms + BARRED_MS);
+            close_cell(s, health_from_key(r->from_domain), BARRED_MS, BARRED_MS, wait, now_ms);
         else if (s->state != OPER_QUARANTINED)
             misconfigured(f, s, r, now_ms);
         break;
@@ -307,7 +352,7 @@ static void report_owned(struct fleet *f, struct fserver *s, const struct report
         break;
     case VERDICT_RATE_LIMITED: rate_limited(f, s, r, now_ms); break;
     case VERDICT_BLOCKED:
-        close_cell(s, health_provider_key(r->provider), now_ms + MAX((int64_t)BLOCKED_MS, wait));
+        close_cell(s, health_provider_key(r->provider), BLOCKED_MS, BLOCKED_MOST, wait, now_ms);
         break;
     default: break;
     }
@@ -319,11 +364,25 @@ static void settle_quota(struct fserver *s, const struct report *r, int64_t now_
     if (r->dot_left) {
         if (refused && s->quota.counts == COUNTS_ACCEPTED)
             quota_give_back(&s->quota, now_ms, r->dot_at);
-    } else if (s->quota.counts != COUNTS_ACCEPTED && r->reply_read && r->phase >= PHASE_MAIL) {
+    } else if (s->quota.counts != COUNTS_ACCEPTED && r->phase >= PHASE_MAIL) {
         quota_take(&s->quota, now_ms);
     } else {
         quota_return(&s->quota);
     }
+}
+
+/* Still half open after a report: another message may go, or it was no answer to rely on. */
+static void look_at_half_open(struct fleet *f, struct fserver *s, const struct report *r,
+                              int64_t now_ms)
+{
+    if (f->common_cause || s->assigned > 0)
+        return;
+    if (r->is_probe && r->verdict != VERDICT_ACCEPTED)
+        open_server(f, s, r->why ? r->why : "its probe was refused", now_ms);
+    else if (r->is_probe)
+        s->may_try = s->probe_passed = true;
+    else if (r->is_message && s->probe_passed)
+        s->may_try = true;
 }
 
 void fleet_report(struct fleet *f, const struct report *r, int64_t now_ms)
@@ -351,10 +410,12 @@ void fleet_report(struct fleet *f, const struct report *r, int64_t now_ms)
     else if (r->verdict == VERDICT_AUTH_CONFIG || r->verdict == VERDICT_QUOTA ||
              r->verdict == VERDICT_RATE_LIMITED || r->verdict == VERDICT_BLOCKED)
         report_owned(f, s, r, now_ms);
+    else if (r->verdict == VERDICT_FAILOVER && r->from_domain.n)
+        fail_cell(s, health_from_key(r->from_domain), now_ms);
     else if (!r->is_probe || s->state == OPER_HEALTHY)
         count_success(f, s, r, now_ms);
-    if (r->is_probe && !counted && r->verdict == VERDICT_ACCEPTED && s->state == OPER_HALF_OPEN)
-        s->may_try = true;
+    if (s->state == OPER_HALF_OPEN)
+        look_at_half_open(f, s, r, now_ms);
     if (!r->is_message && !r->is_probe)
         return;
     server_wake(f, s);
@@ -376,10 +437,13 @@ void fleet_slow_dot(struct fleet *f, uint16_t num, bool is_slow, int64_t now_ms)
 
 static bool tick_server(struct fleet *f, struct fserver *s, int64_t now_ms)
 {
-    bool probe = (s->state == OPER_OPEN || s->state == OPER_MISCONFIGURED) && now_ms >= s->until &&
-                 s->admin == ADMIN_ACTIVE && !s->is_probing;
+    bool due = (s->state == OPER_OPEN || s->state == OPER_MISCONFIGURED) && now_ms >= s->until;
+    /* A probe that ended while the fault was ours has decided nothing. */
+    bool again = s->state == OPER_HALF_OPEN && !s->may_try && s->assigned == 0;
+    bool probe = (due || again) && s->admin == ADMIN_ACTIVE && !s->is_probing;
     if (probe) {
-        health_set_state(f, s, OPER_HALF_OPEN, s->reason, 0, now_ms);
+        if (due)
+            health_set_state(f, s, OPER_HALF_OPEN, s->reason, 0, now_ms);
         s->is_probing = true;
     } else if (s->state == OPER_EXHAUSTED && now_ms >= s->until) {
         health_set_state(f, s, OPER_HEALTHY, "its quota is open again", 0, now_ms);
@@ -398,16 +462,18 @@ static size_t probe_for_common_cause(struct fleet *f, int64_t now_ms, uint16_t *
     if (now_ms < f->common_probe_at || max == 0)
         return 0;
     f->common_probe_at = now_ms + COMMON_PROBE_MS;
-    for (size_t i = 1; i <= f->n_servers; i++) {
-        size_t at = (f->common_next + i) % f->n_servers;
-        struct fserver *s = f->servers[at];
-        if (s && s->admin == ADMIN_ACTIVE && health_may_send(s, now_ms)) {
+    for (int sick = 0; sick < 2; sick++) /* one that was well, or, when none was, any */
+        for (size_t i = 1; i <= f->n_servers; i++) {
+            size_t at = (f->common_next + i) % f->n_servers;
+            struct fserver *s = f->servers[at];
+            if (!s || s->admin != ADMIN_ACTIVE || s->state == OPER_MISCONFIGURED ||
+                (!sick && !health_may_send(s, now_ms)))
+                continue;
             f->common_next = (uint16_t)at;
             s->is_probing = true;
             nums[0] = s->num;
             return 1;
         }
-    }
     return 0;
 }
 

@@ -14,6 +14,8 @@
 struct cell { /* server x something that is closed for a while */
     int64_t until;
     uint64_t key;
+    uint32_t failures; /* in a row, while it is not closed */
+    uint32_t closings; /* in a row */
 };
 
 struct fserver {
@@ -33,10 +35,11 @@ struct fserver {
     /* health, changed only by health_set_state */
     enum oper_state state;
     char reason[160];
-    int64_t until;   /* OPEN, MISCONFIGURED, EXHAUSTED: next probe or return */
-    bool is_cold;    /* canary: no dot answered since start */
-    bool is_probing; /* a probe is out */
-    bool may_try;    /* HALF_OPEN: the probe passed, one message may go */
+    int64_t until;     /* OPEN, MISCONFIGURED, EXHAUSTED: next probe or return */
+    bool is_cold;      /* canary: no dot answered since start */
+    bool is_probing;   /* a probe is out */
+    bool probe_passed; /* HALF_OPEN */
+    bool may_try;      /* HALF_OPEN: the probe passed, one message may go */
     bool slow_dot;
     bool single; /* after a loss behind a dot: one at a time until 3 are answered */
     uint32_t single_left;
@@ -55,7 +58,8 @@ struct fserver {
     int64_t transport_failed_at; /* last pure transport fault; 0: none since the last answer */
     int64_t answered_at;         /* last reply read */
     bool refused_by_host;
-    struct cell cells[32]; /* closed: mailbox providers (key) and From domains (hash) */
+    struct cell cells[32]; /* mailbox providers (key) and From domains (hash) */
+    bool has_cells;
     uint64_t answered, failures;
     int32_t latencies[LATENCIES];
     uint32_t n_latencies;
@@ -104,7 +108,9 @@ struct fleet {
     struct fserver **servers; /* by num; NULL holes */
     size_t n_servers;         /* size of the array */
     struct map_u64 *groups;
-    struct heap wake; /* places that are off until a time */
+    struct heap wake;     /* places that are off until a time */
+    struct place **aside; /* room for pick_in_tier */
+    size_t cap_aside;
     bool common_cause;
     int64_t common_since, common_probe_at;
     uint16_t common_next; /* rotates over servers to probe */

@@ -27,6 +27,8 @@ int64_t quota_window_span_ms(enum quota_window w)
 void quota_init(struct quota *q)
 {
     *q = (struct quota){0};
+    for (int w = 0; w < QUOTA_MONTH; w++)
+        window_init(&q->lines[w].window, kinds[w].span_ms, kinds[w].n_buckets);
 }
 
 void quota_free(struct quota *q)
@@ -35,22 +37,32 @@ void quota_free(struct quota *q)
         window_free(&q->lines[w].window);
 }
 
-static void configure_line(struct quota_line *l, enum quota_window w, uint64_t limit, bool calendar)
+/* The month's window is large and most servers have no such limit. What it missed until now is
+ * known for a day. */
+static void make_month(struct quota *q, int64_t now_ms)
 {
-    if (limit && !l->window.counts)
-        window_init(&l->window, kinds[w].span_ms, kinds[w].n_buckets);
-    l->limit = limit;
-    l->is_calendar = calendar && w >= QUOTA_DAY;
+    struct quota_line *l = &q->lines[QUOTA_MONTH], *day = &q->lines[QUOTA_DAY];
+    window_init(&l->window, kinds[QUOTA_MONTH].span_ms, kinds[QUOTA_MONTH].n_buckets);
+    window_add(&l->window, now_ms, (uint32_t)window_used(&day->window, now_ms));
 }
 
-void quota_configure(struct quota *q, const struct limits *l, int64_t now_ms)
+void quota_configure(struct quota *q, const struct limits *c, int64_t now_ms)
 {
-    const uint64_t limits[QUOTA_WINDOWS] = {l->per_second, l->per_minute, l->per_hour, l->per_day,
-                                            l->per_month};
-    for (int w = 0; w < QUOTA_WINDOWS; w++)
-        configure_line(&q->lines[w], (enum quota_window)w, limits[w], l->calendar != NULL);
-    q->counts = l->counts;
-    (void)now_ms;
+    const uint64_t limits[QUOTA_WINDOWS] = {c->per_second, c->per_minute, c->per_hour, c->per_day,
+                                            c->per_month};
+    if (c->per_month && !q->lines[QUOTA_MONTH].window.counts)
+        make_month(q, now_ms);
+    for (int w = 0; w < QUOTA_WINDOWS; w++) {
+        struct quota_line *l = &q->lines[w];
+        bool calendar = limits[w] && c->calendar && w >= QUOTA_DAY;
+        if (calendar && !l->is_calendar) { /* until it is opened all that is known counts */
+            l->opened_at = l->closes_at = 0;
+            l->used = window_used(&l->window, now_ms);
+        }
+        l->is_calendar = calendar;
+        l->limit = limits[w];
+    }
+    q->counts = c->counts;
 }
 
 void quota_fill_pace(struct quota *q, int64_t now_ms)
@@ -65,20 +77,17 @@ void quota_fill_pace(struct quota *q, int64_t now_ms)
 void quota_load(struct quota *q, enum quota_window w, int64_t now_ms, int64_t at_ms, uint64_t n)
 {
     struct quota_line *l = &q->lines[w];
-    if (!l->limit)
+    if (!l->window.counts)
         return;
-    if (l->is_calendar) {
-        if (at_ms >= l->opened_at)
-            l->used += n;
-    } else {
-        window_add_at(&l->window, now_ms, at_ms, (uint32_t)MIN(n, (uint64_t)UINT32_MAX));
-    }
+    if (l->is_calendar && at_ms >= l->opened_at)
+        l->used += n;
+    window_add_at(&l->window, now_ms, at_ms, (uint32_t)MIN(n, (uint64_t)UINT32_MAX));
 }
 
 void quota_open_calendar(struct quota *q, enum quota_window w, int64_t opened_at, int64_t closes_at)
 {
     struct quota_line *l = &q->lines[w];
-    l->used = 0;
+    l->used = l->window.counts ? window_used_since(&l->window, opened_at, opened_at) : 0;
     l->opened_at = opened_at;
     l->closes_at = closes_at;
 }
@@ -138,12 +147,9 @@ void quota_take(struct quota *q, int64_t now_ms)
     quota_return(q);
     for (int w = 0; w < QUOTA_WINDOWS; w++) {
         struct quota_line *l = &q->lines[w];
-        if (!l->limit)
-            continue;
-        if (l->is_calendar)
-            l->used++;
-        else
+        if (l->window.counts)
             window_add(&l->window, now_ms, 1);
+        l->used += l->is_calendar;
     }
 }
 
@@ -151,11 +157,9 @@ void quota_give_back(struct quota *q, int64_t now_ms, int64_t at_ms)
 {
     for (int w = QUOTA_HOUR; w < QUOTA_WINDOWS; w++) {
         struct quota_line *l = &q->lines[w];
-        if (!l->limit)
-            continue;
-        if (!l->is_calendar)
+        if (l->window.counts)
             window_take_back(&l->window, now_ms, at_ms, 1);
-        else if (l->used && at_ms >= l->opened_at)
+        if (l->is_calendar && l->used && at_ms >= l->opened_at)
             l->used--;
     }
 }

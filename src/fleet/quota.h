@@ -18,9 +18,9 @@ enum quota_window {
 };
 
 struct quota_line {
-    uint64_t limit;       /* 0: none, and then the rest is unused */
-    bool is_calendar;     /* counted from `opened_at`, emptied by quota_open_calendar */
-    struct window window; /* sliding */
+    uint64_t limit;       /* 0: none; counted all the same, for the day one is set */
+    bool is_calendar;     /* counted from `opened_at`, by quota_open_calendar */
+    struct window window; /* sliding; a month's is made when it has a limit */
     uint64_t used;        /* calendar */
     int64_t opened_at, closes_at;
 };
@@ -36,12 +36,14 @@ int64_t quota_window_span_ms(enum quota_window w);
 
 void quota_init(struct quota *q);
 void quota_free(struct quota *q);
-/* Applies configured limits, keeping what was counted. New lines start empty. */
+/* Applies configured limits, keeping what was counted: a limit that is set or changed at work knows
+ * of the use before it (a month: of the last day's). */
 void quota_configure(struct quota *q, const struct limits *l, int64_t now_ms);
 /* Pace windows begin used up (after a start the last second and minute are not known). */
 void quota_fill_pace(struct quota *q, int64_t now_ms);
 /* Puts use of the past back (from roll-ups), hour and longer. */
 void quota_load(struct quota *q, enum quota_window w, int64_t now_ms, int64_t at_ms, uint64_t n);
+/* A calendar window opens: used is what was counted since (whole buckets). */
 void quota_open_calendar(struct quota *q, enum quota_window w, int64_t opened_at,
                          int64_t closes_at);
 

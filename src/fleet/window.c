@@ -77,13 +77,23 @@ uint64_t window_used(struct window *w, int64_t now_ms)
     return w->sum;
 }
 
+uint64_t window_used_since(struct window *w, int64_t now_ms, int64_t at_ms)
+{
+    move_on(w, now_ms);
+    uint64_t n = 0;
+    int64_t first = MAX(at_ms / w->bucket_ms, w->newest - w->n_buckets);
+    for (int64_t b = MAX(first, 0); b <= w->newest; b++)
+        n += *bucket(w, b);
+    return n;
+}
+
 int64_t window_free_at(struct window *w, int64_t now_ms, uint64_t limit)
 {
     move_on(w, now_ms);
     uint64_t left = w->sum;
     if (left < limit)
         return now_ms;
-    for (int64_t b = w->newest - w->n_buckets; b <= w->newest; b++) {
+    for (int64_t b = MAX(w->newest - w->n_buckets, 0); b <= w->newest; b++) {
         left -= *bucket(w, b);
         if (left < limit)
             return (b + w->n_buckets + 1) * w->bucket_ms;

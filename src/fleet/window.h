@@ -22,6 +22,8 @@ void window_add_at(struct window *w, int64_t now_ms, int64_t at_ms, uint32_t n);
 /* Takes back what was counted at `at_ms`; what is out of the window already is ignored. */
 void window_take_back(struct window *w, int64_t now_ms, int64_t at_ms, uint32_t n);
 uint64_t window_used(struct window *w, int64_t now_ms);
+/* What was counted at `at_ms` or later; the bucket that at_ms lies in counts whole. */
+uint64_t window_used_since(struct window *w, int64_t now_ms, int64_t at_ms);
 /* Earliest time at which fewer than `limit` are counted; now_ms when that is so already. */
 int64_t window_free_at(struct window *w, int64_t now_ms, uint64_t limit);
 
