@@ -190,8 +190,9 @@ static bool load_use(struct core *c, struct db *db, uint16_t num, struct err *e)
         struct past p = {fleet_quota(c->fleet, num), (enum quota_window)w, core_steady(c)};
         if (!p.quota || !p.quota->lines[w].limit)
             continue;
+        /* A span may begin before the day of a zone that is not at a whole hour. */
         int64_t since = p.quota->lines[w].is_calendar
-                            ? p.quota->lines[w].opened_at
+                            ? p.quota->lines[w].opened_at - spans[w] * 1000 + 1
                             : p.now - quota_window_span_ms((enum quota_window)w) - spans[w] * 1000;
         if (!results_usage(db, num, spans[w], since, load_span, &p, e))
             return false;

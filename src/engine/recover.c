@@ -55,7 +55,7 @@ static struct outcome outcome_of(const struct lease_item *it)
                         .lane = it->lane,
                         .key = it->key,
                         .in_queue = it->in_queue,
-                        .was_deferred = it->in_queue && it->tries > 0,
+                        .was_deferred = it->was_deferred,
                         .attempts = it->attempts,
                         .tries = it->tries + 1,
                         .resends = it->resends,

@@ -138,7 +138,7 @@ static struct entry *begin_outcome(struct job *j, enum outcome_kind kind, enum m
                             .key = it->key,
                             .provider = str_of(provider_name(providers_builtin(), j->provider)),
                             .in_queue = it->in_queue,
-                            .was_deferred = it->in_queue && it->tries > 0,
+                            .was_deferred = it->was_deferred,
                             .attempts = it->attempts,
                             .resends = it->resends,
                             .first_at = it->first_at,
@@ -187,9 +187,11 @@ static void fill_attempt(struct job *j, struct entry *x, const struct ending *en
     if (full)
         a->conversation = keep(c, end->conversation, 16384);
     x->o.has_attempt = true;
-    x->o.took = j->dot_permitted && (cl->verdict == VERDICT_ACCEPTED ||
-                                     cl->verdict == VERDICT_UNCERTAIN ||
-                                     j->server->server->limits.counts != COUNTS_ACCEPTED);
+    bool counts_all = j->server->server->limits.counts != COUNTS_ACCEPTED;
+    x->o.took = j->dot_permitted ? counts_all || cl->verdict == VERDICT_ACCEPTED ||
+                                       cl->verdict == VERDICT_UNCERTAIN
+                                 : counts_all && end->phase >= PHASE_MAIL &&
+                                       end->end != SMTP_END_UNABLE;
     x->o.took_at = j->dot_permitted ? j->dot_at : core_steady(c);
 }
 

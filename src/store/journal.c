@@ -119,6 +119,8 @@ static void count_intents(struct journal *j, const struct journal_record *r, uin
         intents += r[i].kind == JOURNAL_INTENT;
     pthread_mutex_lock(&j->segment_lock);
     j->segments[j->n_segments - 1].open += intents;
+    j->stats.blocks++;
+    j->stats.bytes += JOURNAL_BLOCK;
     pthread_mutex_unlock(&j->segment_lock);
 }
 
@@ -165,8 +167,6 @@ static void write_block(struct journal *j, const struct journal_record *r, uint3
     j->block++;
     count_intents(j, r, n);
     j->written += n;
-    j->stats.blocks++;
-    j->stats.bytes += sizeof block;
 }
 
 /* Lock held. */
@@ -201,10 +201,12 @@ static void sync_group(struct journal *j)
     if (fdatasync(j->fd) != 0)
         die("journal fdatasync", errno);
     t = clock_boot_us() - t;
+    pthread_mutex_lock(&j->segment_lock);
     j->stats.groups++;
     j->stats.syncs++;
     j->stats.sync_us_total += (uint64_t)t;
     j->stats.sync_us_max = MAX(j->stats.sync_us_max, (uint64_t)t);
+    pthread_mutex_unlock(&j->segment_lock);
     __atomic_store_n(j->synced_page, j->sequence - 1, __ATOMIC_RELEASE);
     __atomic_store_n(&j->durable, j->written, __ATOMIC_RELEASE);
     if (j->on_durable)
@@ -214,9 +216,8 @@ static void sync_group(struct journal *j)
 
 static void write_group(struct journal *j, const struct journal_record *r, uint32_t n)
 {
-    uint64_t segment = j->next_segment;
     for (uint32_t i = 0; i < n; i += JOURNAL_PER_BLOCK) {
-        if (j->block == j->segment_blocks && i && segment == j->next_segment)
+        if (j->block == j->segment_blocks && i)
             sync_group(j); /* a group never lies in two segments unsynced */
         write_block(j, r + i, MIN(n - i, (uint32_t)JOURNAL_PER_BLOCK));
     }
@@ -367,8 +368,8 @@ void journal_settle(struct journal *j, uint64_t ticket)
 
 void journal_stats(struct journal *j, struct journal_stats *out)
 {
-    *out = j->stats;
     pthread_mutex_lock(&j->segment_lock);
+    *out = j->stats;
     out->segments = j->n_segments;
     pthread_mutex_unlock(&j->segment_lock);
 }

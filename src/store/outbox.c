@@ -292,10 +292,13 @@ bool outbox_claim_campaign(struct db *db, struct ids *ids, uint32_t campaign_num
 #define QUEUE_COLUMNS                                                                              \
     "q.id, q.due, q.campaign_num, q.group_num, q.contact_id, q.attempts, q.tries, q.resends, "     \
     "q.server_num, q.first_at, q.expires_at, m.from_address, m.rcpt, m.rcpt_key, m.message_id, "   \
-    "m.facts, m.body, c.email, c.address, c.fields, s.since, q.lane "
+    "m.facts, m.body, c.email, c.address, c.fields, s.since, q.lane, l.unsubscribed_at, "          \
+    "(SELECT MAX(r.n) FROM result r WHERE r.message_id = q.id) "
 #define QUEUE_FROM                                                                                 \
     "FROM queue q LEFT JOIN message m ON m.id = q.id LEFT JOIN contact c ON c.id = q.contact_id "  \
-    "LEFT JOIN suppression s ON s.address = COALESCE(m.rcpt_key, c.email) "
+    "LEFT JOIN suppression s ON s.address = COALESCE(m.rcpt_key, c.email) "                        \
+    "LEFT JOIN campaign k ON k.num = q.campaign_num "                                              \
+    "LEFT JOIN list_member l ON l.list_id = k.list_id AND l.contact_id = q.contact_id "
 
 static void fill_queued(struct lease *l, struct lease_item *it, struct stmt *s)
 {
@@ -313,7 +316,12 @@ static void fill_queued(struct lease *l, struct lease_item *it, struct stmt *s)
                               .suppressed = !db_is_null(s, 20),
                               .lane = (enum lane)db_i64(s, 21),
                               .in_queue = true};
+    it->was_deferred = it->tries > 0;
+    /* Attempts that went on to another server are results the row does not know of. */
+    it->tries = MAX(it->tries, (uint32_t)db_i64(s, 23));
     if (it->campaign_num) {
+        bool removed = db_is_null(s, 17), unsubscribed = !db_is_null(s, 22);
+        it->suppressed = it->suppressed || removed || unsubscribed;
         it->key = arena_str(l->arena, db_text(s, 17));
         it->address = db_is_null(s, 18) ? it->key : arena_str(l->arena, db_text(s, 18));
         it->fields = db_is_null(s, 19) ? STR_NONE : arena_str(l->arena, db_text(s, 19));
@@ -461,9 +469,9 @@ static bool last_result(struct db *db, uint64_t message_id, uint32_t *n_out, boo
                         struct err *e)
 {
     struct stmt *s = db_stmt(db,
-                             "SELECT r.n, r.state, q.id FROM result r LEFT JOIN queue q "
-                             "ON q.id = r.message_id WHERE r.message_id = $1 "
-                             "ORDER BY r.n DESC LIMIT 1",
+                             "SELECT MAX(r.n), (SELECT x.state FROM result x WHERE "
+                             "x.message_id = $1 ORDER BY x.n DESC LIMIT 1), (SELECT q.id FROM "
+                             "queue q WHERE q.id = $1) FROM result r WHERE r.message_id = $1",
                              e);
     bool row = false;
     if (!s)
@@ -471,9 +479,10 @@ static bool last_result(struct db *db, uint64_t message_id, uint32_t *n_out, boo
     db_bind_i64(s, 1, (int64_t)message_id);
     if (!db_step(s, &row, e))
         return false;
-    *n_out = row ? (uint32_t)db_i64(s, 0) : 0;
+    *n_out = (uint32_t)db_i64(s, 0);
     *settled_out =
-        row && (message_state_is_final((enum message_state)db_i64(s, 1)) || !db_is_null(s, 2));
+        (!db_is_null(s, 1) && message_state_is_final((enum message_state)db_i64(s, 1))) ||
+        !db_is_null(s, 2);
     db_reset(s);
     return true;
 }

@@ -22,7 +22,8 @@ struct lease_item {
     uint32_t attempts, tries, resends;
     uint16_t keep_server;
     bool in_queue;   /* has a row in `queue` */
-    bool suppressed; /* at the claim: it gets its result at once */
+    bool was_deferred; /* counted in TALLY_DEFERRED: it waited in the queue after an attempt */
+    bool suppressed;   /* at the claim: it gets its result at once */
     int64_t first_at, expires_at;
     struct str address, key; /* to send to; and as suppression knows it */
     struct str fields;       /* JSON object; campaign messages */
