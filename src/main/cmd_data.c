@@ -40,12 +40,28 @@ static bool lock_and_prepare(const char *dir, bool *made_out, struct err *e)
     return ok;
 }
 
+/* The commented sample, unless the user has written a file already. */
+static bool write_sample(const char *dir, struct err *e)
+{
+    char *path = datadir_path(dir, CONFIG_FILE), *text = config_sample();
+    size_t n = strlen(text);
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    bool ok = fd >= 0 ? write(fd, text, n) == (ssize_t)n : errno == EEXIST;
+    if (!ok)
+        err_set(e, ERR_FAILED, "%s: %s", path, strerror(errno));
+    if (fd >= 0)
+        close(fd);
+    free(text);
+    free(path);
+    return ok;
+}
+
 int cmd_init(struct cmd *c)
 {
     struct err e = {0};
     bool made = false;
     const char *dir = data_dir(c);
-    if (!lock_and_prepare(dir, &made, &e))
+    if (!lock_and_prepare(dir, &made, &e) || (made && !write_sample(dir, &e)))
         return output_fail(&e);
     if (output_is_json()) {
         json_t *o =

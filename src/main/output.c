@@ -13,6 +13,8 @@
 #include "base/check.h"
 #include "base/log.h"
 
+#define INLINE_FIELDS 4 /* a nested object with more of them gets lines of its own */
+
 static struct {
     bool json, quiet, err_tty;
 } mode;
@@ -367,6 +369,19 @@ static void print_objects(const char *key, const json_t *list)
     }
 }
 
+/* A larger object: its fields under a heading. */
+static void print_group(const char *key, json_t *object)
+{
+    const char *name;
+    json_t *v;
+    printf("%s\n", key);
+    json_object_foreach(object, name, v)
+    {
+        printf("  ");
+        print_field(name, 20, v);
+    }
+}
+
 void output_record(const json_t *object)
 {
     const char *key;
@@ -380,7 +395,9 @@ void output_record(const json_t *object)
     json_object_foreach(o, key, v) width = MAX(width, strlen(key));
     json_object_foreach(o, key, v)
     {
-        if (json_is_array(v) && json_is_object(json_array_get(v, 0)))
+        if (json_object_size(v) > INLINE_FIELDS)
+            print_group(key, v);
+        else if (json_is_array(v) && json_is_object(json_array_get(v, 0)))
             print_objects(key, v);
         else
             print_field(key, width, v);

@@ -112,7 +112,7 @@ def test_three_crashes():
             wait_for(lambda: is_ready(d), 30, "readiness")
             os.kill(old, signal.SIGABRT)
             wait_for(lambda old=old: role(d, "core") not in (None, old), 20, "the next core")
-        wait_for(lambda: d.run("status").returncode == 0 and d.json("status").get("paused"), 30, "sending held")
+        wait_for(lambda: d.run("status").returncode == 0 and d.json("status")["core"]["paused"], 30, "sending held")
         tap.ok("core.held" in d.log(), "the parent says so")
         people = d.campaign("run", 20, html=None)
         tap.equal(scene.witness.dots(), 0, "nothing leaves while held")
