@@ -145,12 +145,16 @@ static size_t put_b(const char *p, size_t n, char *out)
  * holds whole characters only (RFC 2047 5). */
 static bool add_words(struct buf *out, struct str s, size_t *column)
 {
-    bool use_q = q_width(s.p, s.n) <= (s.n + 2) / 3 * 4;
+    size_t quoted = q_width(s.p, s.n), base64 = (s.n + 2) / 3 * 4;
+    bool use_q = quoted <= base64;
     bool first = true;
+    /* One whole word on a line of its own beats two: some readers put a blank between words. */
+    size_t whole = WORD_FRAME + MIN(quoted, base64);
+    bool fold_first = whole <= WORD_MAX && *column + whole > FOLD_AT;
     for (size_t i = 0; i < s.n || first; first = false) {
         char word[WORD_MAX + 1];
         size_t room = *column + WORD_FRAME + 12 > FOLD_AT ? 0 : FOLD_AT - *column;
-        if (!first || room == 0) {
+        if (!first || fold_first || room == 0) {
             if (!buf_add(out, "\r\n ", 3))
                 return false;
             *column = 1;
@@ -191,11 +195,11 @@ static size_t unit_end(struct str s, size_t i)
     return i;
 }
 
-static bool has_long_unit(struct str s)
+static bool has_long_unit(struct str s, size_t most)
 {
     for (size_t i = 0, end; i < s.n; i = end) {
         end = unit_end(s, i);
-        if (end - i > UNIT_MAX)
+        if (end - i > most)
             return true;
     }
     return false;
@@ -253,7 +257,10 @@ bool header_add_text(struct buf *out, struct str name, struct str value)
     struct str text = str_trim(buf_str(&cleaned));
     size_t column = name.n + 2;
     ok = ok && add_name(out, name);
-    if (ok && is_plain(text) && !has_long_unit(text))
+    /* A long word of a Subject is text and may be encoded; in other fields it is an id or a URL
+     * that a program reads, and stays whole as long as a line can hold it. */
+    size_t most = str_iis(name, "Subject") ? FOLD_AT - column : UNIT_MAX;
+    if (ok && is_plain(text) && !has_long_unit(text, most))
         ok = add_folded(out, text, column);
     else
         ok = ok && add_words(out, text, &column);
