@@ -45,7 +45,7 @@ struct child {
 };
 
 struct parent {
-    const char *dir;
+    char *dir; /* absolute */
     struct config config;
     char http[96], http_url[112];
     char pid_text[24], poison_text[16];
@@ -252,12 +252,15 @@ static void stop(struct parent *p)
 static void say_ready(struct parent *p)
 {
     p->ready = true;
+    json_t *o = json_pack("{s:b, s:s, s:s, s:i}", "ready", 1, "data", p->dir, "http", p->http_url,
+                          "pid", (int)getpid());
     if (p->json)
-        printf("{\"ready\":true,\"data\":\"%s\",\"http\":\"%s\",\"pid\":%ld}\n", p->dir,
-               p->http_url, (long)getpid());
+        output_json(o);
     else
-        printf("postfleet " POSTFLEET_VERSION " is ready: data %s, HTTP %s\n", p->dir, p->http_url);
-    fflush(stdout);
+        output_line("postfleet " POSTFLEET_VERSION " is ready: data %s, HTTP %s", p->dir,
+                    p->http_url);
+    json_decref(o);
+    (void)!output_end();
 }
 
 static int64_t next_look_ms(const struct parent *p, int64_t now)
@@ -333,8 +336,12 @@ static bool open_up(struct parent *p, struct cmd *c, struct err *e)
 {
     bool made = false;
     const char *asked = cmd_text(c, "http");
-    if (!make_folder_first(p->dir, e) || !datadir_lock(p->dir, LOCK_WAIT_MS, &p->lock_fd, e) ||
-        !config_load(p->dir, &p->config, e))
+    if (!make_folder_first(data_dir(c), e))
+        return false;
+    p->dir = realpath(data_dir(c), NULL);
+    if (!p->dir)
+        return err_set(e, ERR_FAILED, "%s: %s", data_dir(c), strerror(errno));
+    if (!datadir_lock(p->dir, LOCK_WAIT_MS, &p->lock_fd, e) || !config_load(p->dir, &p->config, e))
         return false;
     if (asked)
         config_set_option(&p->config, SETTING_HTTP_LISTEN, asked, "--http");
@@ -361,11 +368,9 @@ int serve_parent(struct cmd *c)
     p.children[CORE] = (struct child){.role = "core", .wanted = true};
     p.children[WEB] = (struct child){.role = "web", .wanted = true};
     p.children[READER] = (struct child){.role = "reader"};
-    char *dir = realpath(data_dir(c), NULL);
-    p.dir = dir ? dir : data_dir(c);
     if (!open_up(&p, c, &e)) {
         config_free(&p.config);
-        free(dir);
+        free(p.dir);
         return output_fail(&e);
     }
     log_level_parse(config_text(&p.config, SETTING_LOG_LEVEL), &level);
@@ -384,6 +389,6 @@ int serve_parent(struct cmd *c)
     close(p.poison_fd);
     close(p.dir_fd);
     close(p.lock_fd);
-    free(dir);
+    free(p.dir);
     return p.status;
 }
