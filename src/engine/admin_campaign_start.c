@@ -3,9 +3,10 @@
  * do not reach a running campaign. What would not work is refused here, with its remedy. */
 #include "base/alloc.h"
 #include "base/arena.h"
-#include "engine/admin_content.h"
+#include "base/clock.h"
 #include "engine/admin_outgoing.h"
 #include "engine/admin_parts.h"
+#include "mail/draft.h"
 #include "mail/token.h"
 #include "model/campaign.h"
 #include "model/server.h"
@@ -271,7 +272,7 @@ static bool run_start(struct admin_context *c, json_t *args, struct str tail, js
 /* ---- preview and test ---- */
 
 struct links {
-    char unsubscribe[1200], view[1200];
+    char unsubscribe[1200], view[1200], date[40];
 };
 
 static void make_links(const struct start *s, uint64_t message_id, uint64_t contact_id,
@@ -293,13 +294,15 @@ static bool fill_facts(struct start *s, json_t *args, struct arena *a, struct li
                        struct draft_facts *f, struct err *e)
 {
     const char *contact = NULL;
+    clock_format(s->c->wall_ms, l->date);
+    l->date[10] = '\0';
     *f = (struct draft_facts){.email = "somebody@example.com",
                               .campaign = s->cmp->name,
                               .list = s->list.name,
                               .unsubscribe_url = l->unsubscribe,
                               .preferences_url = l->unsubscribe,
                               .view_url = l->view,
-                              .wall_ms = s->c->wall_ms};
+                              .date = l->date};
     return args_text(args, "contact", 600, &contact, e) &&
            (!contact || draft_of_contact(s->c, contact, a, f, e));
 }

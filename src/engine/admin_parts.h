@@ -59,6 +59,14 @@ bool mailbox_check(const char *field, const char *text, struct err *e) MUST_USE;
 /* The key of an address (mail/addr.h). out: ADDR_MAX + 1 bytes. */
 bool address_key(const char *field, const char *text, char *out, struct err *e) MUST_USE;
 
+/* ---- contacts for previews (admin_templates.c) ---- */
+
+struct draft_facts;
+struct arena;
+/* Of a stored contact: fills email and fields (json_decref it). Strings live in the arena. */
+bool draft_of_contact(struct admin_context *c, const char *email, struct arena *a,
+                      struct draft_facts *f, struct err *e) MUST_USE;
+
 /* ---- changes and events (admin.c) ---- */
 
 /* Appends an event in the caller's transaction. */

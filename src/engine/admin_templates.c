@@ -2,11 +2,11 @@
  * stored; the error names the part, the line and the column. */
 #include "base/alloc.h"
 #include "base/arena.h"
-#include "engine/admin_content.h"
+#include "base/clock.h"
 #include "engine/admin_parts.h"
 #include "mail/addr.h"
+#include "mail/draft.h"
 #include "mail/markdown.h"
-#include "mail/mime.h"
 #include "store/ids.h"
 #include "store/lists.h"
 #include "store/people.h"
@@ -209,32 +209,6 @@ bool draft_of_contact(struct admin_context *c, const char *email, struct arena *
     return true;
 }
 
-bool draft_answer(const struct draft *d, const struct draft_facts *f, json_t **data_out,
-                  struct err *e)
-{
-    struct buf b;
-    buf_init(&b, 8u << 20);
-    json_t *j = json_object();
-    bool ok = true;
-    for (int p = 0; ok && p < DRAFT_PARTS; p++) {
-        buf_clear(&b);
-        if (d->part[p])
-            ok = draft_render(d, (enum draft_part)p, f, &b, e);
-        else if (p == DRAFT_TEXT && json_object_get(j, "html"))
-            ok = mime_text_of_html(str_of(json_string_value(json_object_get(j, "html"))), &b) ||
-                 err_set(e, ERR_TOO_BIG, "text: made from html it is too large");
-        if (ok)
-            json_object_set_new(j, draft_part_name((enum draft_part)p),
-                                b.n ? json_stringn(b.p, b.n) : json_null());
-    }
-    buf_free(&b);
-    if (ok)
-        *data_out = j;
-    else
-        json_decref(j);
-    return ok;
-}
-
 static bool run_render(struct admin_context *c, json_t *args, struct str tail, json_t **data_out,
                        struct err *e)
 {
@@ -248,13 +222,16 @@ static bool run_render(struct admin_context *c, json_t *args, struct str tail, j
         return false;
     struct draft d = {{NULL}};
     struct arena *a = arena_new(1u << 20);
+    char date[40];
+    clock_format(c->wall_ms, date);
+    date[10] = '\0';
     struct draft_facts f = {.email = "somebody@example.com",
                             .campaign = campaign ? campaign : "campaign",
                             .list = list ? list : "list",
                             .unsubscribe_url = "https://example.com/u/TOKEN",
                             .view_url = "https://example.com/view/TOKEN",
                             .preferences_url = "https://example.com/u/TOKEN",
-                            .wall_ms = c->wall_ms};
+                            .date = date};
     bool ok = !contact || draft_of_contact(c, contact, a, &f, e);
     json_t *given = json_object_get(args, "fields");
     if (ok && json_is_object(given)) {

@@ -183,6 +183,8 @@ static void on_end(struct session *s, const struct smtp_event *ev)
     memcpy(end.enhanced, ev->enhanced, sizeof end.enhanced);
     if (ev->end != SMTP_END_REPLY && ev->end != SMTP_END_QUIT)
         end.loss = loss_of(ev->end);
+    if (ev->end == SMTP_END_REPLY && ev->phase == SMTP_PHASE_AUTH && ev->code == 0)
+        end.why = "the server offers no login mechanism that can be used";
     s->is_over = true;
     if (ev->end != SMTP_END_QUIT && !ev->stale)
         connection_failed(s, &end);

@@ -213,9 +213,11 @@ static void look_for_common_cause(struct fleet *f, int64_t now_ms)
         return;
     for (size_t i = 0; i < f->n_servers; i++) {
         struct fserver *s = f->servers[i];
-        if (!s || !in_use(s, now_ms))
+        bool is_out = s && (s->state == OPER_OPEN || s->state == OPER_MISCONFIGURED);
+        bool is_silent = s && (s->transport_failed_at || (is_out && s->opened_silently));
+        if (!s || !in_use(s, now_ms) || (is_out && !is_silent))
             continue;
-        if (!s->transport_failed_at)
+        if (!is_silent)
             return;
         failing++;
         refused += s->refused_by_host;
@@ -223,14 +225,16 @@ static void look_for_common_cause(struct fleet *f, int64_t now_ms)
     if (failing == 0 || (failing == 1 && refused == 1))
         return;
     f->common_cause = true;
-    f->common_since = f->answered_at;
+    f->common_since = f->answered_at - COMMON_SILENCE_MS;
     f->common_probe_at = now_ms;
     char why[128];
     snprintf(why, sizeof why, "all %zu servers in use fail and none answered for %lld s", failing,
              (long long)(now_ms - f->answered_at) / 1000);
     for (size_t i = 0; i < f->n_servers; i++) {
         struct fserver *s = f->servers[i];
-        if (s && s->state == OPER_OPEN && s->opened_at >= f->common_since) {
+        bool is_out = s && (s->state == OPER_OPEN || s->state == OPER_HALF_OPEN ||
+                            s->state == OPER_RAMP);
+        if (is_out && s->opened_silently && s->opened_at >= f->common_since) {
             s->openings -= s->openings > 0;
             health_set_state(f, s, OPER_HEALTHY, "common cause: not its fault", 0, now_ms);
         }
@@ -281,6 +285,7 @@ static void count_failure(struct fleet *f, struct fserver *s, const struct repor
     count_slot(s, false, now_ms);
     bool again = s->state == OPER_HALF_OPEN || s->state == OPER_RAMP;
     bool sends = s->state == OPER_HEALTHY || s->state == OPER_DEGRADED;
+    s->opened_silently = !r->reply_read;
     if (again || (sends && (s->failures_in_row >= FAILURES_TO_OPEN ||
                             s->dot_losses_in_row >= FAILURES_TO_OPEN || half_failed(s, now_ms))))
         open_server(f, s, r->why ? r->why : "failed", now_ms);

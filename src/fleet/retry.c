@@ -3,7 +3,8 @@
 #include "fleet/retry.h"
 
 #define HOUR_MS   3600000
-#define RESEND_MS 60000
+#define RESEND_MS  60000
+#define SERVERS_MS 30000
 
 int64_t retry_age_limit_ms(enum lane lane)
 {
@@ -111,7 +112,10 @@ void retry_after(const struct retry_ask *a, int64_t now_ms, struct step *out)
 
 void retry_round_over(const struct retry_ask *a, int64_t now_ms, struct step *out)
 {
+    bool servers_fault = a->verdict == VERDICT_FAILOVER || a->verdict == VERDICT_AUTH_CONFIG;
     bool free_of_charge = a->verdict == VERDICT_RATE_LIMITED || a->verdict == VERDICT_QUOTA;
     int64_t ms = free_of_charge ? MAX((int64_t)RESEND_MS, a->wait_ms) : schedule_ms(a);
+    if (servers_fault) /* the recipient's side said nothing: soon, while servers come back */
+        ms = MIN(ms, MAX((int64_t)SERVERS_MS << MIN(a->attempts, 10u), a->wait_ms));
     later(a, now_ms, ms, !free_of_charge, false, out);
 }
