@@ -260,7 +260,7 @@ static void say_ready(struct parent *p)
         output_line("postfleet " POSTFLEET_VERSION " is ready: data %s, HTTP %s", p->dir,
                     p->http_url);
     json_decref(o);
-    (void)!output_end();
+    output_end();
 }
 
 static int64_t next_look_ms(const struct parent *p, int64_t now)
