@@ -346,10 +346,10 @@ int engine_core_main(const struct engine_core_config *cfg)
         return err_exit_status(e.code) == 2 ? 1 : err_exit_status(e.code);
     }
     loop_run(c->loop);
-    journal_close(&c->journal);
     clean.lj = (struct ledger_job){.order = LEDGER_RESULT, .rows = 1, .work = clean_work, .done = clean_done};
     ledger_post(c->ledger, &clean.lj);
     ledger_stop(&c->ledger);
+    journal_close(&c->journal);
     log_event(LOG_NOTICE, "core.stopped", "clean");
     return c->exit_status;
 }

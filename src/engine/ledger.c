@@ -333,7 +333,6 @@ bool ledger_start(const struct ledger_config *cfg, struct ledger **out, struct e
 void ledger_stop(struct ledger **lp)
 {
     struct ledger *l = *lp;
-    *lp = NULL;
     if (!l)
         return;
     pthread_mutex_lock(&l->lock);
@@ -341,10 +340,11 @@ void ledger_stop(struct ledger **lp)
     pthread_cond_signal(&l->wake);
     pthread_mutex_unlock(&l->lock);
     pthread_join(l->thread, NULL);
-    deliver(l);
+    deliver(l); /* what they post now is not run: a start sees to it */
     wake_free(&l->reactor);
     db_close(&l->cfg.db);
     pthread_cond_destroy(&l->wake);
     pthread_mutex_destroy(&l->lock);
     free(l);
+    *lp = NULL;
 }

@@ -287,6 +287,13 @@ static void write_out(struct session *s)
     }
 }
 
+/* As many messages as the server takes on one connection, all answered. */
+static bool is_used_up(const struct session *s)
+{
+    uint32_t most = s->outlet->server->server->limits.max_messages_per_connection;
+    return s->is_ready && !s->quitting && s->n_jobs == 0 && most && s->given >= most;
+}
+
 void session_pump(struct session *s)
 {
     struct smtp_event ev;
@@ -307,13 +314,15 @@ void session_pump(struct session *s)
             progress = true;
     }
     s->in_pump = false;
-    if (s->is_over)
+    if (s->is_over) {
         session_close(s);
-    else {
-        arm(s);
-        if (session_can_take(s))
-            outlet_dirty(s->outlet);
+        return;
     }
+    arm(s);
+    if (is_used_up(s))
+        session_quit(s);
+    else if (session_can_take(s))
+        outlet_dirty(s->outlet);
 }
 
 /* ---- step e */
