@@ -133,6 +133,8 @@ bool part_select(struct db *db, const char *sql, const struct report_page *p, in
     if (s) {
         db_bind_cstr(s, 1, p->after ? p->after : "");
         db_bind_i64(s, 2, (int64_t)part_limit(p) + 1);
+        if (p->filter && strstr(sql, "$3"))
+            db_bind_cstr(s, 3, p->filter);
         ok = part_page(db, s, part_limit(p), key_col, make, arg, out, e);
     }
     part_end(db, begun);

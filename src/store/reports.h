@@ -8,6 +8,7 @@
 #define STORE_REPORTS_H
 
 #include "base/base.h"
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
 #include "model/campaign.h"
@@ -19,8 +20,9 @@
 #define REPORT_LIMIT_MAX     1000
 
 struct report_page {
-    const char *after; /* `next` of the page before; NULL: from the start */
-    uint64_t limit;    /* 0: REPORT_LIMIT_DEFAULT; at most REPORT_LIMIT_MAX */
+    const char *after;  /* `next` of the page before; NULL: from the start */
+    uint64_t limit;     /* 0: REPORT_LIMIT_DEFAULT; at most REPORT_LIMIT_MAX */
+    const char *filter; /* suppressions: a reason; campaigns: a state; NULL: all */
 };
 
 /* live: the data of core's live.fleet, or NULL. */
@@ -67,6 +69,11 @@ bool report_messages(struct db *db, const struct report_search *s, const struct 
                      json_t **out, struct err *e) MUST_USE;
 bool report_message(struct db *db, uint64_t id, json_t **out, struct err *e) MUST_USE;
 
+/* The mail of a single message; *spooled_out: it is in the spool instead. Campaign messages are
+ * made when they leave and not kept: ERR_NOT_FOUND. */
+bool report_message_body(struct db *db, uint64_t id, struct buf *out, bool *spooled_out,
+                         struct err *e) MUST_USE;
+
 /* Counts by lane and state; live: the data of core's live.queue, or NULL. */
 bool report_queue(struct db *db, const json_t *live, int64_t wall_ms, json_t **out,
                   struct err *e) MUST_USE;
@@ -83,5 +90,8 @@ bool report_key_by_hash(struct db *db, struct str hash, int64_t wall_ms, json_t 
 /* For the public pages: {"email","list","unsubscribed"}; ERR_NOT_FOUND when gone. */
 bool report_subscription(struct db *db, uint64_t list_id, uint64_t contact_id, json_t **out,
                          struct err *e) MUST_USE;
+/* For "view in the browser": {"campaign","list","list_id","email","fields","subject","html","text",
+ * "started_at"} of a campaign message. */
+bool report_view(struct db *db, uint64_t message_id, json_t **out, struct err *e) MUST_USE;
 
 #endif

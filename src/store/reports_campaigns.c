@@ -41,7 +41,7 @@ enum {
     C_GROUP_NUM
 };
 
-/* What core says about a campaign: {"num","state","reason","rate_per_s"}. */
+/* What core says about a campaign: {"num","stalled","reason"}. */
 static const json_t *live_of(const json_t *live, int64_t num)
 {
     size_t i;
@@ -57,8 +57,8 @@ static const json_t *live_of(const json_t *live, int64_t num)
 /* Stalled is never stored: core says that a running campaign can send nothing. */
 static const char *state_of(enum campaign_state stored, const json_t *live)
 {
-    const char *now = json_string_value(json_object_get(live, "state"));
-    if (stored == CAMPAIGN_RUNNING && now && !strcmp(now, campaign_state_name(CAMPAIGN_STALLED)))
+    bool is_stalled = json_is_true(json_object_get(live, "stalled"));
+    if (stored == CAMPAIGN_RUNNING && is_stalled)
         return campaign_state_name(CAMPAIGN_STALLED);
     return campaign_state_name(stored);
 }
@@ -88,6 +88,16 @@ static json_t *campaign_json(void *arg, struct db *db, struct stmt *s)
         "finished_at", part_time(db_i64(s, C_FINISHED)));
 }
 
+/* By the state that is shown, which may be stalled; so a page can be short although more follow. */
+static void keep_state(json_t *data, const char *state)
+{
+    for (size_t i = json_array_size(data); i-- > 0;) {
+        const char *has = json_string_value(json_object_get(json_array_get(data, i), "state"));
+        if (!has || strcmp(has, state) != 0)
+            json_array_remove(data, i);
+    }
+}
+
 bool report_campaigns(struct db *db, const struct report_page *p, const json_t *live, json_t **out,
                       struct err *e)
 {
@@ -95,9 +105,12 @@ bool report_campaigns(struct db *db, const struct report_page *p, const json_t *
         const json_t *in;
         void *out;
     } arg = {live};
-    return part_select(
+    bool ok = part_select(
         db, "SELECT " CAMPAIGN_COLUMNS CAMPAIGN_FROM " WHERE c.name > $1 ORDER BY c.name LIMIT $2",
         p, C_NAME, campaign_json, arg.out, out, e);
+    if (ok && p->filter)
+        keep_state(json_object_get(*out, "data"), p->filter);
+    return ok;
 }
 
 bool report_campaign(struct db *db, const char *name, const json_t *live, json_t **out,

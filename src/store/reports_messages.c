@@ -12,6 +12,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define LOOK_MAX       20000 /* messages looked at for one page */
 #define CANDIDATES_MAX 10000 /* messages to one address */
@@ -537,6 +538,25 @@ static bool find_view(struct db *db, uint64_t id, struct view *v, bool *found, s
     return true;
 }
 
+/* As engine/render makes it; without a From of the campaign the domain is the sending host's. */
+static json_t *message_id_of(const struct view *v, const struct campaign_view *c)
+{
+    char id[24], host[256] = "";
+    ptrdiff_t at = str_rchr(str_of(c->from), '@');
+    if (!v->campaign_num)
+        return json_null();
+    codec_id_format("msg", v->id, id);
+    if (at < 0) {
+        (void)gethostname(host, sizeof(host) - 1);
+        return json_sprintf("%s@%s", id, host);
+    }
+    struct str domain = str_from_index(str_of(c->from), (size_t)at + 1);
+    ptrdiff_t end = str_chr(domain, '>');
+    if (end >= 0)
+        domain = str_cut(domain, 0, (size_t)end);
+    return json_sprintf("%s@" STR_F, id, STR_A(domain));
+}
+
 static bool show(struct db *db, uint64_t id, json_t **out, struct err *e)
 {
     struct view v;
@@ -555,7 +575,7 @@ static bool show(struct db *db, uint64_t id, json_t **out, struct err *e)
         return false;
     }
     json_t *j = view_json(db, &v, &c);
-    json_object_set_new(j, "message_id", json_null());
+    json_object_set_new(j, "message_id", message_id_of(&v, &c));
     json_object_set_new(j, "attempts", attempts);
     json_object_set_new(j, "why", why);
     *out = j;
@@ -576,5 +596,66 @@ bool report_message(struct db *db, uint64_t id, json_t **out, struct err *e)
         json_decref(*out);
         *out = NULL;
     }
+    return ok;
+}
+
+bool report_message_body(struct db *db, uint64_t id, struct buf *out, bool *spooled_out,
+                         struct err *e)
+{
+    char text[24];
+    struct stmt *s = db_stmt(db, "SELECT body FROM message WHERE id = $1", e);
+    bool row = false;
+    if (!s)
+        return false;
+    db_bind_i64(s, 1, (int64_t)id);
+    if (!db_step(s, &row, e))
+        return false;
+    codec_id_format("msg", id, text);
+    if (!row)
+        return err_set(
+            e, ERR_NOT_FOUND,
+            "message \"%s\": its mail is not kept (mails of campaigns are made when they "
+            "leave)",
+            text);
+    *spooled_out = db_is_null(s, 0);
+    bool ok = *spooled_out || buf_addstr(out, db_blob(s, 0)) ||
+              err_set(e, ERR_TOO_BIG, "message \"%s\": its mail is too large", text);
+    db_reset(s);
+    return ok;
+}
+
+static bool view_of(struct db *db, uint64_t contact, uint32_t campaign, json_t **out, struct err *e)
+{
+    struct stmt *s = db_stmt(db,
+                             "SELECT c.name, l.name, c.list_id, p.email, p.address, p.fields,"
+                             " c.subject, c.html, c.text, c.started_at FROM campaign c"
+                             " LEFT JOIN list l ON l.id = c.list_id"
+                             " LEFT JOIN contact p ON p.id = $2 WHERE c.num = $1",
+                             e);
+    if (!s)
+        return false;
+    db_bind_i64(s, 1, campaign);
+    db_bind_i64(s, 2, (int64_t)contact);
+    if (!part_row(s, "mail", "of this link", e))
+        return false;
+    *out = json_pack("{s:o, s:o, s:I, s:o, s:o, s:o, s:o, s:o, s:I}", "campaign", part_column(s, 0),
+                     "list", part_column(s, 1), "list_id", (json_int_t)db_i64(s, 2), "email",
+                     part_column(s, db_is_null(s, 4) ? 3 : 4), "fields", part_json(s, 5), "subject",
+                     part_column(s, 6), "html", part_column(s, 7), "text", part_column(s, 8),
+                     "started_at", (json_int_t)db_i64(s, 9));
+    db_reset(s);
+    return true;
+}
+
+bool report_view(struct db *db, uint64_t message_id, json_t **out, struct err *e)
+{
+    bool begun;
+    uint64_t contact = 0;
+    uint32_t campaign = 0;
+    if (!part_begin(db, &begun, e))
+        return false;
+    bool ok = outbox_contact_of(db, message_id, &contact, &campaign, e) &&
+              view_of(db, contact, campaign, out, e);
+    part_end(db, begun);
     return ok;
 }

@@ -207,7 +207,8 @@ bool report_suppressions(struct db *db, const struct report_page *p, json_t **ou
     return part_select(db,
                        "SELECT " SUPPRESSION_COLUMNS " FROM suppression p"
                        " LEFT JOIN server s ON s.num = p.server_num"
-                       " WHERE p.address > $1 ORDER BY p.address LIMIT $2",
+                       " WHERE p.address > $1 AND ($3 IS NULL OR p.reason = $3)"
+                       " ORDER BY p.address LIMIT $2",
                        p, 0, suppression_json, NULL, out, e);
 }
 

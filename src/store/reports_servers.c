@@ -6,7 +6,7 @@
 #include "store/tally.h"
 
 #define SERVER_COLUMNS                                                                             \
-    "num, id, name, host, port, tls, tls_verify, user_name, password IS NOT NULL, from_address, "       \
+    "num, id, name, host, port, tls, tls_verify, user_name, password IS NOT NULL, from_address, "  \
     "reply_to, return_path, helo, per_second, per_minute, per_hour, per_day, per_month, "          \
     "calendar, pause_between_ms, counts, max_connections, max_messages_per_connection, "           \
     "connect_timeout_ms, reply_timeout_ms, dot_timeout_ms, chunking_off, region, ip_type, "        \

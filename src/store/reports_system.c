@@ -93,7 +93,7 @@ bool report_queue(struct db *db, const json_t *live, int64_t wall_ms, json_t **o
     }
     *out = json_pack("{s:b, s:o, s:o, s:o, s:o}", "paused", paused, "lanes", lanes, "campaigns",
                      waiting, "classes", live_field(live, "classes"), "in_memory",
-                     live_field(live, "in_memory"));
+                     live_field(live, "ready"));
     return true;
 }
 

@@ -1,0 +1,120 @@
+/* What the resources share: reading a JSON body, asking core, answering with a report. */
+#include "api/inner.h"
+
+#include "base/codec.h"
+#include "store/reports.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+json_t *body_object(struct http_request *r, struct err *e)
+{
+    json_error_t je;
+    if (!str_trim(r->body).n)
+        return json_object();
+    if (r->content_type[0] && strcmp(r->content_type, "application/json") != 0 &&
+        strcmp(r->content_type, "application/x-www-form-urlencoded") != 0) {
+        err_set(e, ERR_INVALID, "content-type: %.60s is not understood here; send application/json",
+                r->content_type);
+        return NULL;
+    }
+    json_t *j = json_loadb(r->body.p, r->body.n, JSON_REJECT_DUPLICATES, &je);
+    if (!j) {
+        err_set(e, ERR_INVALID, "the body is no valid JSON: %.200s (line %d, column %d)", je.text,
+                je.line, je.column);
+        return NULL;
+    }
+    if (json_is_object(j))
+        return j;
+    json_decref(j);
+    err_set(e, ERR_INVALID, "the body must be a JSON object");
+    return NULL;
+}
+
+bool call_data(struct http_request *r, const char *op, json_t *args, struct str tail,
+               int timeout_ms, json_t **data_out, struct err *e)
+{
+    return link_call(r->web->link, op, args, tail, r->caller.name, timeout_ms, data_out, e);
+}
+
+void call_core(struct http_request *r, int status, const char *op, json_t *args)
+{
+    struct err e;
+    json_t *data = NULL;
+    if (!args)
+        return;
+    bool ok =
+        call_data(r, op, args, STR_NONE, r->route->is_slow ? CALL_LONG_MS : CALL_MS, &data, &e);
+    json_decref(args);
+    if (ok)
+        http_answer_json(r, status, data);
+    else
+        http_answer_error(r, &e);
+}
+
+json_t *call_live(struct http_request *r, const char *op)
+{
+    struct err e;
+    json_t *data = NULL;
+    return call_data(r, op, NULL, STR_NONE, CALL_LOOK_MS, &data, &e) ? data : NULL;
+}
+
+json_t *named_body(struct http_request *r, const char *field)
+{
+    struct err e;
+    json_t *j = body_object(r, &e);
+    if (j)
+        json_object_set_new(j, field, json_string(r->params[0]));
+    else
+        http_answer_error(r, &e);
+    return j;
+}
+
+void answer_report(struct http_request *r, bool ok, json_t *j, const struct err *e)
+{
+    if (ok)
+        http_answer_json(r, 200, j);
+    else
+        http_answer_error(r, e);
+}
+
+bool read_page(struct http_request *r, struct report_page *p)
+{
+    struct err e;
+    const char *limit = http_query(r, "limit");
+    *p = (struct report_page){.after = http_query(r, "after")};
+    if (!limit || (str_to_u64(str_of(limit), INT64_MAX, &p->limit) && p->limit))
+        return true;
+    err_set(&e, ERR_INVALID, "limit: \"%.40s\" is no number from 1", limit);
+    http_answer_error(r, &e);
+    return false;
+}
+
+bool web_token_key(struct http_request *r, uint8_t out[TOKEN_KEY_BYTES], struct err *e)
+{
+    struct web *w = r->web;
+    struct buf b;
+    json_t *data = NULL;
+    pthread_mutex_lock(&w->keys_lock);
+    bool has = w->has_token_key;
+    if (has)
+        memcpy(out, w->token_key, TOKEN_KEY_BYTES);
+    pthread_mutex_unlock(&w->keys_lock);
+    if (has)
+        return true;
+    if (!call_data(r, "system.web_keys", NULL, STR_NONE, CALL_MS, &data, e))
+        return false;
+    buf_init(&b, 256);
+    bool ok = codec_hex_decode(str_of(json_string_value(json_object_get(data, "token_key"))), &b) &&
+              b.n == TOKEN_KEY_BYTES;
+    if (ok) {
+        memcpy(out, b.p, TOKEN_KEY_BYTES);
+        pthread_mutex_lock(&w->keys_lock);
+        memcpy(w->token_key, b.p, TOKEN_KEY_BYTES);
+        w->has_token_key = true;
+        pthread_mutex_unlock(&w->keys_lock);
+    }
+    buf_free(&b);
+    json_decref(data);
+    return ok || err_set(e, ERR_FAILED, "core gave no usable key for links");
+}

@@ -1,0 +1,91 @@
+/* The handlers of all resources, for the table in routes.c. */
+#ifndef API_RESOURCES_H
+#define API_RESOURCES_H
+
+#include "api/http.h"
+
+/* servers.c */
+void on_servers_list(struct http_request *r);
+void on_servers_add(struct http_request *r);
+void on_servers_show(struct http_request *r);
+void on_servers_set(struct http_request *r);
+void on_servers_remove(struct http_request *r);
+void on_servers_pause(struct http_request *r);
+void on_servers_resume(struct http_request *r);
+void on_servers_drain(struct http_request *r);
+void on_servers_clone(struct http_request *r);
+void on_servers_test(struct http_request *r);
+void on_servers_send_test(struct http_request *r);
+void on_servers_export(struct http_request *r);
+/* groups.c */
+void on_groups_list(struct http_request *r);
+void on_groups_add(struct http_request *r);
+void on_groups_show(struct http_request *r);
+void on_groups_set(struct http_request *r);
+void on_groups_remove(struct http_request *r);
+/* people.c */
+void on_lists_list(struct http_request *r);
+void on_lists_add(struct http_request *r);
+void on_lists_show(struct http_request *r);
+void on_lists_remove(struct http_request *r);
+void on_lists_contacts(struct http_request *r);
+void on_contacts_list(struct http_request *r);
+void on_contacts_add(struct http_request *r);
+void on_contacts_show(struct http_request *r);
+void on_contacts_remove(struct http_request *r);
+void on_contacts_export(struct http_request *r);
+/* suppressions.c */
+void on_suppressions_list(struct http_request *r);
+void on_suppressions_add(struct http_request *r);
+void on_suppressions_show(struct http_request *r);
+void on_suppressions_remove(struct http_request *r);
+void on_suppressions_revert(struct http_request *r);
+/* templates.c */
+void on_templates_list(struct http_request *r);
+void on_templates_add(struct http_request *r);
+void on_templates_show(struct http_request *r);
+void on_templates_set(struct http_request *r);
+void on_templates_remove(struct http_request *r);
+void on_templates_render(struct http_request *r);
+void on_templates_lint(struct http_request *r);
+void on_templates_lint_given(struct http_request *r);
+/* campaigns.c */
+void on_campaigns_list(struct http_request *r);
+void on_campaigns_create(struct http_request *r);
+void on_campaigns_show(struct http_request *r);
+void on_campaigns_remove(struct http_request *r);
+void on_campaigns_start(struct http_request *r);
+void on_campaigns_pause(struct http_request *r);
+void on_campaigns_resume(struct http_request *r);
+void on_campaigns_cancel(struct http_request *r);
+void on_campaigns_check(struct http_request *r);
+void on_campaigns_test(struct http_request *r);
+void on_campaigns_retry_failed(struct http_request *r);
+void on_campaigns_report(struct http_request *r);
+void on_campaigns_preview(struct http_request *r);
+/* messages.c */
+void on_messages_send(struct http_request *r);
+void on_messages_search(struct http_request *r);
+void on_messages_show(struct http_request *r);
+void on_messages_raw(struct http_request *r);
+void on_messages_cancel(struct http_request *r);
+void on_messages_retry(struct http_request *r);
+/* system.c */
+void on_system_queue(struct http_request *r);
+void on_system_pause(struct http_request *r);
+void on_system_resume(struct http_request *r);
+void on_system_status(struct http_request *r);
+void on_system_events(struct http_request *r);
+void on_keys_list(struct http_request *r);
+void on_keys_make(struct http_request *r);
+void on_keys_remove(struct http_request *r);
+/* health.c */
+void on_health_live(struct http_request *r);
+void on_health_ready(struct http_request *r);
+void on_health_metrics(struct http_request *r);
+/* public.c */
+void on_public_unsubscribe_page(struct http_request *r);
+void on_public_unsubscribe(struct http_request *r);
+void on_public_view(struct http_request *r);
+
+#endif
