@@ -2,9 +2,12 @@
 #include "engine/state.h"
 #include "base/alloc.h"
 #include "mail/addr.h"
+#include "mail/mime.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+
+#define DERIVED_MAX (1u << 20)
 
 void content_keep(struct content *c)
 {
@@ -25,14 +28,29 @@ void content_drop(struct content *c)
     free(c);
 }
 
+/* A text part out of the HTML template, once a campaign: tags of the template are text in both. Where
+ * that does not compile (a tag inside an attribute, say) every message gets its text from its HTML. */
+static void derive_text(struct content *c, const char *html)
+{
+    struct buf text;
+    struct err e;
+    buf_init(&text, DERIVED_MAX);
+    if (mime_text_of_html(str_of(html), &text))
+        c->has_text = template_compile(buf_str(&text), TEMPLATE_TEXT, &c->text, &e);
+    buf_free(&text);
+}
+
 static bool compile(struct content *c, const struct campaign *cmp, struct err *e)
 {
     c->has_html = cmp->html != NULL;
     c->has_text = cmp->text != NULL;
-    return template_compile(str_of(cmp->subject ? cmp->subject : ""), TEMPLATE_TEXT, &c->subject,
-                            e) &&
-           (!c->has_html || template_compile(str_of(cmp->html), TEMPLATE_HTML, &c->html, e)) &&
-           (!c->has_text || template_compile(str_of(cmp->text), TEMPLATE_TEXT, &c->text, e));
+    if (!template_compile(str_of(cmp->subject ? cmp->subject : ""), TEMPLATE_TEXT, &c->subject, e) ||
+        (c->has_html && !template_compile(str_of(cmp->html), TEMPLATE_HTML, &c->html, e)) ||
+        (c->has_text && !template_compile(str_of(cmp->text), TEMPLATE_TEXT, &c->text, e)))
+        return false;
+    if (!c->has_text && c->has_html)
+        derive_text(c, cmp->html);
+    return true;
 }
 
 struct content *content_new(const struct campaign *cmp, const char *list_name, int64_t now_ms,
