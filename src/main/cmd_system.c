@@ -69,7 +69,7 @@ int cmd_queue_summary(struct cmd *c)
         if (json_is_object(json_array_get(v, 0)))
             print_rows(key, v);
         else if (json_is_boolean(v))
-            output_line("%s: %s", key, json_is_true(v) ? "yes" : "no");
+            output_line("%s %s", key, json_is_true(v) ? "yes" : "no");
         else if (json_is_integer(v))
             output_line("%s: %lld", key, (long long)json_integer_value(v));
     }

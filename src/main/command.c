@@ -468,8 +468,10 @@ static bool parse_option(struct cmd *c, int argc, char **argv, int *i, struct er
     }
     if (equals)
         return add_value(c, o, equals + 1, e);
-    if (*i + 1 >= argc)
-        return err_set(e, ERR_INVALID, "--%s needs %s", o->name, o->arg);
+    /* "--list --data d" is a forgotten value, not a list of that name. */
+    if (*i + 1 >= argc || (argv[*i + 1][0] == '-' && argv[*i + 1][1] == '-'))
+        return err_set(e, ERR_INVALID, "--%s needs %s; one that begins with -- is written --%s=...",
+                       o->name, o->arg, o->name);
     return add_value(c, o, argv[++*i], e);
 }
 

@@ -82,6 +82,9 @@ static void test_words_after_dashes(void **state)
     assert_true(parse(ARGV("send", "-", "--to", "a@b"), &c, &e));
     assert_string_equal(cmd_arg(&c, 0), "-");
     cmd_free(&c);
+    assert_true(parse(ARGV("server", "set", "x", "--notes=--odd"), &c, &e));
+    assert_string_equal(cmd_text(&c, "notes"), "--odd");
+    cmd_free(&c);
 }
 
 static void test_usage_errors(void **state)
@@ -95,6 +98,7 @@ static void test_usage_errors(void **state)
     fails(ARGV("server", "add", "x", "--host", "h", "--wieght", "3"), "--wieght", "--weight");
     fails(ARGV("server", "list", "--password", "x"), "--password", "--help");
     fails(ARGV("server", "add", "x", "--host"), "--host", "needs");
+    fails(ARGV("campaign", "create", "c", "--list", "--data", "d"), "--list", "needs");
     fails(ARGV("server", "add", "--host", "h"), "NAME", "needs");
     fails(ARGV("server", "show", "a", "b"), "b", "too many");
     fails(ARGV("server", "add", "x", "--host", "a", "--host", "b"), "--host", "twice");
