@@ -141,7 +141,8 @@ static void close_cell(struct fserver *s, uint64_t key, int64_t least_ms, int64_
         c->until = MAX(c->until, now_ms + wait_ms);
         return;
     }
-    int64_t ms = MIN(least_ms << MIN(c->closings++, 10u), most_ms);
+    int64_t ms = MIN(least_ms << MIN(c->closings, 10u), most_ms);
+    c->closings++;
     c->until = now_ms + MAX(ms, wait_ms);
 }
 
@@ -232,8 +233,8 @@ static void look_for_common_cause(struct fleet *f, int64_t now_ms)
              (long long)(now_ms - f->answered_at) / 1000);
     for (size_t i = 0; i < f->n_servers; i++) {
         struct fserver *s = f->servers[i];
-        bool is_out = s && (s->state == OPER_OPEN || s->state == OPER_HALF_OPEN ||
-                            s->state == OPER_RAMP);
+        bool is_out =
+            s && (s->state == OPER_OPEN || s->state == OPER_HALF_OPEN || s->state == OPER_RAMP);
         if (is_out && s->opened_silently && s->opened_at >= f->common_since) {
             s->openings -= s->openings > 0;
             health_set_state(f, s, OPER_HEALTHY, "common cause: not its fault", 0, now_ms);
@@ -285,7 +286,7 @@ static void count_failure(struct fleet *f, struct fserver *s, const struct repor
     count_slot(s, false, now_ms);
     bool again = s->state == OPER_HALF_OPEN || s->state == OPER_RAMP;
     bool sends = s->state == OPER_HEALTHY || s->state == OPER_DEGRADED;
-    s->opened_silently = !r->reply_read;
+    s->opened_silently = was_silent(r);
     if (again || (sends && (s->failures_in_row >= FAILURES_TO_OPEN ||
                             s->dot_losses_in_row >= FAILURES_TO_OPEN || half_failed(s, now_ms))))
         open_server(f, s, r->why ? r->why : "failed", now_ms);
@@ -321,8 +322,9 @@ static void misconfigured(struct fleet *f, struct fserver *s, const struct repor
 {
     if (s->state == OPER_MISCONFIGURED)
         return; /* a login that was under way when the first one was refused */
-    uint32_t n = MIN(s->misconfigured_times++, 5u);
+    uint32_t n = MIN(s->misconfigured_times, 5u);
     int64_t ms = MIN((int64_t)MISCONFIGURED_MS << n, (int64_t)MISCONFIGURED_MOST);
+    s->misconfigured_times++;
     health_set_state(f, s, OPER_MISCONFIGURED, r->why ? r->why : "refuses our login", now_ms + ms,
                      now_ms);
 }

@@ -58,7 +58,7 @@ struct fserver {
     int64_t transport_failed_at; /* last pure transport fault; 0: none since the last answer */
     int64_t answered_at;         /* last reply read */
     bool refused_by_host;
-    bool opened_silently;       /* by faults without a word of the peer */
+    bool opened_silently;  /* by faults without a word of the peer */
     struct cell cells[32]; /* mailbox providers (key) and From domains (hash) */
     bool has_cells;
     uint64_t answered, failures;

@@ -2,7 +2,7 @@
  * the step after each verdict, as in the table of doc/DISPATCH.md. */
 #include "fleet/retry.h"
 
-#define HOUR_MS   3600000
+#define HOUR_MS    3600000
 #define RESEND_MS  60000
 #define SERVERS_MS 30000
 
