@@ -27,7 +27,7 @@ void on_templates_list(struct http_request *r)
     struct report_page p;
     json_t *j = NULL;
     if (read_page(r, &p))
-        answer_report(r, report_templates(r->db, &p, &j, &e), j, &e);
+        answer_report(r, report_templates(r->db, &p, &j, &e), &j, &e);
 }
 
 void on_templates_add(struct http_request *r)
@@ -39,7 +39,7 @@ void on_templates_show(struct http_request *r)
 {
     struct err e;
     json_t *j = NULL;
-    answer_report(r, report_template(r->db, r->params[0], &j, &e), j, &e);
+    answer_report(r, report_template(r->db, r->params[0], &j, &e), &j, &e);
 }
 
 void on_templates_set(struct http_request *r)
@@ -78,7 +78,7 @@ void on_campaigns_list(struct http_request *r)
         return;
     p.filter = http_query(r, "state");
     json_t *live = call_live(r, "live.campaigns");
-    answer_report(r, report_campaigns(r->db, &p, live, &j, &e), j, &e);
+    answer_report(r, report_campaigns(r->db, &p, live, &j, &e), &j, &e);
     json_decref(live);
 }
 
@@ -115,7 +115,7 @@ void on_campaigns_show(struct http_request *r)
 {
     struct err e;
     json_t *j = NULL, *live = call_live(r, "live.campaigns");
-    answer_report(r, report_campaign(r->db, r->params[0], live, &j, &e), j, &e);
+    answer_report(r, report_campaign(r->db, r->params[0], live, &j, &e), &j, &e);
     json_decref(live);
 }
 
@@ -192,7 +192,7 @@ void on_campaigns_report(struct http_request *r)
     struct err e;
     json_t *j = NULL, *live = call_live(r, "live.campaigns");
     bool ok = report_campaign_figures(r->db, r->params[0], live, clock_wall_ms(), &j, &e);
-    answer_report(r, ok, j, &e);
+    answer_report(r, ok, &j, &e);
     json_decref(live);
 }
 

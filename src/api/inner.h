@@ -95,7 +95,8 @@ bool call_data(struct http_request *r, const char *op, json_t *args, struct str 
 json_t *call_live(struct http_request *r, const char *op); /* NULL: core is not there */
 /* The body with `field` set to the first path parameter; NULL: answered already. */
 json_t *named_body(struct http_request *r, const char *field);
-void answer_report(struct http_request *r, bool ok, json_t *j, const struct err *e);
+/* *j, which is taken over, when ok; by address, because it is made by an argument before it. */
+void answer_report(struct http_request *r, bool ok, json_t **j, const struct err *e);
 struct report_page;
 /* limit and after of the query; false: answered already. */
 bool read_page(struct http_request *r, struct report_page *p);

@@ -91,7 +91,7 @@ void on_messages_search(struct http_request *r)
         s.to = key;
     }
     ok = ok && report_messages(r->db, &s, &p, &j, &e);
-    answer_report(r, ok, j, &e);
+    answer_report(r, ok, &j, &e);
 }
 
 static bool id_of(struct http_request *r, uint64_t *id)
@@ -111,7 +111,7 @@ void on_messages_show(struct http_request *r)
     uint64_t id;
     json_t *j = NULL;
     if (id_of(r, &id))
-        answer_report(r, report_message(r->db, id, &j, &e), j, &e);
+        answer_report(r, report_message(r->db, id, &j, &e), &j, &e);
 }
 
 void on_messages_raw(struct http_request *r)

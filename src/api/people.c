@@ -40,7 +40,7 @@ void on_lists_list(struct http_request *r)
     struct report_page p;
     json_t *j = NULL;
     if (read_page(r, &p))
-        answer_report(r, report_lists(r->db, &p, &j, &e), j, &e);
+        answer_report(r, report_lists(r->db, &p, &j, &e), &j, &e);
 }
 
 void on_lists_add(struct http_request *r)
@@ -52,7 +52,7 @@ void on_lists_show(struct http_request *r)
 {
     struct err e;
     json_t *j = NULL;
-    answer_report(r, report_list(r->db, r->params[0], &j, &e), j, &e);
+    answer_report(r, report_list(r->db, r->params[0], &j, &e), &j, &e);
 }
 
 /* A long list goes in bites, so that sending never waits for it. */
@@ -67,7 +67,7 @@ void on_lists_remove(struct http_request *r)
         gone = json_is_true(json_object_get(data, "removed"));
     }
     json_decref(args);
-    answer_report(r, ok, data, &e);
+    answer_report(r, ok, &data, &e);
 }
 
 void on_lists_contacts(struct http_request *r)
@@ -76,7 +76,7 @@ void on_lists_contacts(struct http_request *r)
     struct report_page p;
     json_t *j = NULL;
     if (read_page(r, &p))
-        answer_report(r, report_contacts(r->db, r->params[0], &p, &j, &e), j, &e);
+        answer_report(r, report_contacts(r->db, r->params[0], &p, &j, &e), &j, &e);
 }
 
 /* ---- contacts ---- */
@@ -87,7 +87,7 @@ void on_contacts_list(struct http_request *r)
     struct report_page p;
     json_t *j = NULL;
     if (read_page(r, &p))
-        answer_report(r, report_contacts(r->db, http_query(r, "list"), &p, &j, &e), j, &e);
+        answer_report(r, report_contacts(r->db, http_query(r, "list"), &p, &j, &e), &j, &e);
 }
 
 void on_contacts_add(struct http_request *r)
@@ -101,7 +101,7 @@ void on_contacts_show(struct http_request *r)
     char key[ADDR_MAX + 1];
     json_t *j = NULL;
     if (key_of(r, key))
-        answer_report(r, report_contact(r->db, key, &j, &e), j, &e);
+        answer_report(r, report_contact(r->db, key, &j, &e), &j, &e);
 }
 
 void on_contacts_remove(struct http_request *r)
@@ -169,7 +169,7 @@ void on_suppressions_list(struct http_request *r)
     if (!read_page(r, &p))
         return;
     p.filter = http_query(r, "reason");
-    answer_report(r, report_suppressions(r->db, &p, &j, &e), j, &e);
+    answer_report(r, report_suppressions(r->db, &p, &j, &e), &j, &e);
 }
 
 void on_suppressions_add(struct http_request *r)
@@ -183,7 +183,7 @@ void on_suppressions_show(struct http_request *r)
     char key[ADDR_MAX + 1];
     json_t *j = NULL;
     if (key_of(r, key))
-        answer_report(r, report_suppression(r->db, key, &j, &e), j, &e);
+        answer_report(r, report_suppression(r->db, key, &j, &e), &j, &e);
 }
 
 void on_suppressions_remove(struct http_request *r)

@@ -70,10 +70,10 @@ json_t *named_body(struct http_request *r, const char *field)
     return j;
 }
 
-void answer_report(struct http_request *r, bool ok, json_t *j, const struct err *e)
+void answer_report(struct http_request *r, bool ok, json_t **j, const struct err *e)
 {
     if (ok)
-        http_answer_json(r, 200, j);
+        http_answer_json(r, 200, *j);
     else
         http_answer_error(r, e);
 }

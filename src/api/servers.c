@@ -16,7 +16,7 @@ void on_servers_list(struct http_request *r)
     if (!read_page(r, &p))
         return;
     json_t *live = call_live(r, "live.fleet");
-    answer_report(r, report_servers(r->db, &p, live, &j, &e), j, &e);
+    answer_report(r, report_servers(r->db, &p, live, &j, &e), &j, &e);
     json_decref(live);
 }
 
@@ -24,7 +24,7 @@ void on_servers_show(struct http_request *r)
 {
     struct err e;
     json_t *j = NULL, *live = call_live(r, "live.fleet");
-    answer_report(r, report_server(r->db, r->params[0], live, &j, &e), j, &e);
+    answer_report(r, report_server(r->db, r->params[0], live, &j, &e), &j, &e);
     json_decref(live);
 }
 
@@ -203,14 +203,14 @@ void on_groups_list(struct http_request *r)
     struct report_page p;
     json_t *j = NULL;
     if (read_page(r, &p))
-        answer_report(r, report_groups(r->db, &p, &j, &e), j, &e);
+        answer_report(r, report_groups(r->db, &p, &j, &e), &j, &e);
 }
 
 void on_groups_show(struct http_request *r)
 {
     struct err e;
     json_t *j = NULL;
-    answer_report(r, report_group(r->db, r->params[0], &j, &e), j, &e);
+    answer_report(r, report_group(r->db, r->params[0], &j, &e), &j, &e);
 }
 
 void on_groups_add(struct http_request *r)

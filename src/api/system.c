@@ -11,7 +11,7 @@ void on_system_queue(struct http_request *r)
 {
     struct err e;
     json_t *j = NULL, *live = call_live(r, "live.queue");
-    answer_report(r, report_queue(r->db, live, clock_wall_ms(), &j, &e), j, &e);
+    answer_report(r, report_queue(r->db, live, clock_wall_ms(), &j, &e), &j, &e);
     json_decref(live);
 }
 
@@ -55,7 +55,7 @@ void on_system_events(struct http_request *r)
         snprintf(number, sizeof(number), "%llu", (unsigned long long)id);
         p.after = number;
     }
-    answer_report(r, report_events(r->db, &p, &j, &e), j, &e);
+    answer_report(r, report_events(r->db, &p, &j, &e), &j, &e);
 }
 
 void on_keys_list(struct http_request *r)
@@ -64,7 +64,7 @@ void on_keys_list(struct http_request *r)
     struct report_page p;
     json_t *j = NULL;
     if (read_page(r, &p))
-        answer_report(r, report_keys(r->db, &p, &j, &e), j, &e);
+        answer_report(r, report_keys(r->db, &p, &j, &e), &j, &e);
 }
 
 /* Who may make keys may make any: the scope keys:write is worth all others. */
