@@ -113,6 +113,7 @@ static void resumed(struct core *c, const char *op)
         return;
     c->is_held = c->jump_held = false;
     c->held_why[0] = 0;
+    poison_release(c->poison);
 }
 
 static void apply_changes(struct core *c, const char *op, const struct admin_changes *ch)

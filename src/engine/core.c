@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define CLOCK_JUMP_MS (24 * INT64_C(3600000))
@@ -156,6 +157,15 @@ static bool open_database(struct core *c, struct db **out, struct err *e)
     return ok && people_open(*out, &c->people, e);
 }
 
+static void map_poison_page(struct core *c)
+{
+    void *p = c->cfg->poison_fd < 0 ? MAP_FAILED
+                                    : mmap(NULL, sizeof(struct poison_page), PROT_READ | PROT_WRITE,
+                                           MAP_SHARED, c->cfg->poison_fd, 0);
+    if (p != MAP_FAILED && ((struct poison_page *)p)->magic == POISON_MAGIC)
+        c->poison = p;
+}
+
 static void make_parts(struct core *c)
 {
     struct net_config net = {.dns_servers = c->cfg->dns_servers, .ca_file = c->cfg->ca_file};
@@ -180,6 +190,7 @@ static void make_parts(struct core *c)
         snprintf(c->host, sizeof c->host, "localhost");
     if (c->cfg->public_url)
         c->public_url = alloc_copy(c->cfg->public_url);
+    map_poison_page(c);
 }
 
 static bool flush_results(void *arg, struct db *db, struct err *e)

@@ -103,6 +103,10 @@ static bool is_over(struct core *c, struct job *j)
         settle_without_attempt(j, MESSAGE_SUPPRESSED, "the address is suppressed");
         return true;
     }
+    if (poison_holds(c->poison, j->item->message_id)) {
+        settle_hold(j, "held by postfleet: the daemon crashed twice while it worked on this message");
+        return true;
+    }
     if (j->item->expires_at && now >= j->item->expires_at) {
         settle_without_attempt(j, j->item->tries ? MESSAGE_FAILED : MESSAGE_EXPIRED,
                                "its time was over");

@@ -216,11 +216,23 @@ static bool render_single(struct job *j, struct err *e)
     return ok || err_set(e, ERR_TOO_BIG, "the body is over %u bytes", SPOOL_MAX);
 }
 
+/* The number of this desk thread, for the page that tells the parent who lay on which desk. */
+static unsigned desk_number(void)
+{
+    static _Atomic unsigned next;
+    static _Thread_local unsigned mine = POISON_DESKS;
+    if (mine == POISON_DESKS)
+        mine = atomic_fetch_add(&next, 1) % POISON_DESKS;
+    return mine;
+}
+
 static void work(struct pool_job *d)
 {
     struct job *j = container_of(d, struct job, desk);
     struct err e = {0};
+    poison_take(j->core->poison, desk_number(), j->item->message_id);
     bool ok = j->run ? render_campaign(j, &e) : render_single(j, &e);
+    poison_put(j->core->poison, desk_number());
     j->render_failed = !ok;
     if (!ok)
         snprintf(j->render_error, sizeof j->render_error, "%s", e.text);

@@ -61,7 +61,7 @@ static void batch_done(struct ledger_job *lj)
             campaigner_suppressed(c, x->o.key);
         if (x->closes)
             campaigner_box_empty(c, x->box);
-        else if (x->o.kind == OUTCOME_LATER)
+        else if (x->o.kind == OUTCOME_LATER && x->o.due != INT64_MAX)
             campaigner_look_at(c, x->o.lane, x->o.due);
         if (x->o.campaign_num && x->o.kind == OUTCOME_END)
             campaigner_maybe_finished(c, x->o.campaign_num);
@@ -386,6 +386,15 @@ void settle_without_attempt(struct job *j, enum message_state state, const char 
     struct entry *x = begin_outcome(j, OUTCOME_END, state);
     x->o.a.n = ++j->item->tries;
     x->o.a.why = keep(j->core, str_of(why), 200);
+    leave(j, x);
+}
+
+void settle_hold(struct job *j, const char *why)
+{
+    struct step st = {.kind = STEP_LATER, .due = INT64_MAX};
+    struct entry *x = begin_outcome(j, OUTCOME_LATER, MESSAGE_HELD);
+    j->outlet = NULL;
+    put_later(j, x, &st, why);
     leave(j, x);
 }
 

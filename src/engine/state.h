@@ -18,6 +18,7 @@
 #include "base/rand.h"
 #include "engine/core.h"
 #include "engine/ledger.h"
+#include "engine/poison.h"
 #include "feedback/classify.h"
 #include "feedback/provider.h"
 #include "fleet/fleet.h"
@@ -235,7 +236,7 @@ struct core {
     int exit_status;
     struct batch *batch;           /* outcomes of this turn; NULL: none */
     uint64_t sent, uncertain, failovers;
-    uint64_t *poison;
+    struct poison_page *poison;    /* shared with the parent; NULL: none */
 };
 
 /* time */
@@ -322,6 +323,8 @@ void settle_attempt(struct job *j, const struct ending *end);
 void settle_unable(struct job *j, const struct ending *end);
 /* Ends a message without an attempt: suppressed, cancelled, expired, failed (why). */
 void settle_without_attempt(struct job *j, enum message_state state, const char *why);
+/* Keeps a message until the user releases it. */
+void settle_hold(struct job *j, const char *why);
 /* No server can take it in this round. */
 void settle_round_over(struct job *j, const struct pick *p);
 /* A connection ended without a message. */
