@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/check.h"
 #include "base/log.h"
+#include "engine/checkpoint.h"
 #include "store/groups.h"
 #include "store/migrate.h"
 #include "store/people.h"
@@ -211,7 +212,7 @@ static bool start_ledger(struct core *c, struct db *db, struct err *e)
                                 .before_commit = flush_results,
                                 .after_rollback = drop_results,
                                 .arg = c};
-    return ledger_start(&cfg, &c->ledger, e);
+    return checkpoint_start(db_path(db), &c->checkpoint, e) && ledger_start(&cfg, &c->ledger, e);
 }
 
 static bool start_link(struct core *c, struct err *e)
@@ -359,6 +360,7 @@ int engine_core_main(const struct engine_core_config *cfg)
     loop_run(c->loop);
     clean.lj = (struct ledger_job){.order = LEDGER_RESULT, .rows = 1, .work = clean_work, .done = clean_done};
     ledger_post(c->ledger, &clean.lj);
+    checkpoint_stop(&c->checkpoint);
     ledger_stop(&c->ledger);
     journal_close(&c->journal);
     log_event(LOG_NOTICE, "core.stopped", "clean");

@@ -14,7 +14,6 @@
 #define RESULT_ROWS    5000
 #define WORK_US        5000
 #define RETRY_MS       500
-#define CHECKPOINT_BYTES (16u << 20)
 
 struct ledger {
     struct ledger_config cfg;
@@ -28,7 +27,6 @@ struct ledger {
     bool hurry, stopping, disk_full;
     struct wake *reactor;
     struct ledger_stats stats;
-    uint64_t checkpointed_bytes;
 };
 
 /* ---- reactor's side */
@@ -262,20 +260,6 @@ static void wait_for_work(struct ledger *l)
     pthread_cond_timedwait(&l->wake, &l->lock, &until);
 }
 
-/* Keeps the write-ahead log short; on the ledger's own time between transactions. */
-static void maybe_checkpoint(struct ledger *l)
-{
-    struct db_stats st;
-    struct err e;
-    db_stats(l->cfg.db, &st);
-    if (st.bytes_written - l->checkpointed_bytes < CHECKPOINT_BYTES)
-        return;
-    if (!db_checkpoint(l->cfg.db, &e))
-        log_event(LOG_WARNING, "ledger.checkpoint", "%s", e.text);
-    db_stats(l->cfg.db, &st);
-    l->checkpointed_bytes = st.bytes_written;
-}
-
 static void *ledger_thread(void *arg)
 {
     struct ledger *l = arg;
@@ -302,7 +286,6 @@ static void *ledger_thread(void *arg)
             run_results(l, &jobs);
         else
             run_one(l, list_entry(list_pop_front(&jobs), struct ledger_job, link));
-        maybe_checkpoint(l);
         pthread_mutex_lock(&l->lock);
     }
     pthread_mutex_unlock(&l->lock);

@@ -183,6 +183,7 @@ struct core {
     struct net *net;
     struct pool *desks;
     struct ledger *ledger;
+    struct checkpoint *checkpoint;
     struct journal *journal;
     struct fleet *fleet;
     struct link_server *link;
