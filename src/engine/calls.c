@@ -140,11 +140,41 @@ static void apply_changes(struct core *c, const char *op, const struct admin_cha
     }
 }
 
+/* A second, empty turn through the ledger: what apply_changes reads again is in force by then, so
+ * that the next call of the user finds it. */
+static bool nothing(struct ledger_job *lj, struct db *db, struct err *e)
+{
+    (void)lj, (void)db, (void)e;
+    return true;
+}
+
+static void answer_ok(struct ledger_job *lj)
+{
+    struct call_job *k = container_of(lj, struct call_job, lj);
+    link_answer(k->request, link_answer_ok(k->answer.data));
+    admin_changes_free(&k->ctx.changed);
+    free(k);
+}
+
+static void answer_after_reload(struct call_job *k)
+{
+    k->lj.order = LEDGER_ADMIN;
+    k->lj.is_read = true;
+    k->lj.work = nothing;
+    k->lj.done = answer_ok;
+    ledger_post(k->core->ledger, &k->lj);
+}
+
 static void done(struct ledger_job *lj)
 {
     struct call_job *k = container_of(lj, struct call_job, lj);
     if (lj->ok) {
         apply_changes(k->core, k->request->op, &k->ctx.changed);
+        if (k->ctx.changed.bits & (ADMIN_CHANGED_SERVERS | ADMIN_CHANGED_GROUPS |
+                                   ADMIN_CHANGED_CAMPAIGNS | ADMIN_CHANGED_PAUSE)) {
+            answer_after_reload(k);
+            return;
+        }
         link_answer(k->request, link_answer_ok(k->answer.data));
     } else {
         if (k->answer.ok)

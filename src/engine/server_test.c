@@ -123,7 +123,11 @@ static void describe(const struct smtp_event *ev, char *out, size_t size)
         "accepted", "refused",  "the connection was lost", "no final reply", "withdrawn",
         "the server lacks an extension the message needs", "no answer in time", "refused",
         "the peer does not speak SMTP as it must", "TLS failed", "quit"};
-    if (ev->code)
+    if (ev->end == SMTP_END_TLS && ev->phase == SMTP_PHASE_STARTTLS && !ev->code)
+        snprintf(out, size, "the server does not offer STARTTLS (or not rightly)");
+    else if (ev->end == SMTP_END_REPLY && ev->phase == SMTP_PHASE_AUTH && !ev->code)
+        snprintf(out, size, "the server offers no login mechanism that can be used");
+    else if (ev->code)
         snprintf(out, size, "%s: %d %.*s", ends[ev->end], ev->code,
                  (int)MIN(ev->text.n, (size_t)200), ev->text.p ? ev->text.p : "");
     else
