@@ -115,6 +115,8 @@ struct encode_plan encode_choose(struct str body)
 bool encode_unify(struct buf *out, struct str s)
 {
     size_t start = 0, i = 0;
+    if (s.n == 0)
+        return true;
     while (i < s.n) {
         unsigned char c = (unsigned char)s.p[i];
         size_t length = c < 0x80 ? 1 : utf8_length(s.p + i, s.n - i);

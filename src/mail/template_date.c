@@ -174,7 +174,7 @@ static bool read_date(const struct value *v, struct date *out)
 {
     int64_t seconds = 0;
     if (v->kind == VALUE_NUMBER) {
-        if (v->number < -6e10 || v->number > 2.6e11)
+        if (!(v->number > -6e10 && v->number < 2.6e11))
             return false;
         date_of_ms((int64_t)(v->number * 1000), 0, out);
         return true;

@@ -213,9 +213,8 @@ struct template
 
 /* Appends one zeroed element and gives it. */
 #define template_push(t, what)                                                                     \
-    (&(t)->what[(                                                                                  \
-        (t)->what = template_grow((t)->what, (t)->n_##what, &(t)->cap_##what, sizeof(*(t)->what)), \
-        (t)->n_##what++)])
+    ((t)->what = template_grow((t)->what, (t)->n_##what, &(t)->cap_##what, sizeof(*(t)->what)),    \
+     &(t)->what[(t)->n_##what++])
 void *template_grow(void *p, size_t n, size_t *cap, size_t size);
 
 /* ---- compiling ---- */

@@ -60,7 +60,7 @@ static int64_t to_integer(const struct value *v)
     double n = value_to_number(v);
     if (n > 1e9)
         return 1000000000;
-    return n < -1e9 ? -1000000000 : (int64_t)n;
+    return n > -1e9 ? (int64_t)n : -1000000000;
 }
 
 static bool eval_property(struct run *r, const struct term *term, struct value *v)

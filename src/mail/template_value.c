@@ -70,7 +70,7 @@ size_t number_format(double n, char out[NUMBER_SIZE])
         out[0] = 0;
         return 0;
     }
-    if (n == (double)(int64_t)n && n > -1e15 && n < 1e15)
+    if (n > -1e15 && n < 1e15 && n == (double)(int64_t)n)
         return (size_t)snprintf(out, NUMBER_SIZE, "%lld", (long long)n);
     for (int precision = 15; precision <= 17; precision++) {
         (void)snprintf(out, NUMBER_SIZE, "%.*g", precision, n);

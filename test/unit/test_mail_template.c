@@ -86,6 +86,7 @@ static const struct {
     {"{% if 20 == contact.n %}eq{% endif %}", "eq"},
     {"{% if contact.n > 3 %}gt{% endif %}", "gt"},
     {"{% case contact.n %}{% when 20 %}n{% else %}e{% endcase %}", "n"},
+    {"{{ '1e299' | times: '1e299' | minus: '1e299' | round }}{{ '7e41' | plus: 1 | size }}", "00"},
     {"{{ 7 | divided_by: 0 }}|{{ 7 | modulo: 0 }}", "|"},
     {"{{ contact.when | date: '%d.%m.%Y %H:%M %:z' }}", "21.11.2025 21:38 +01:00"},
     {"{{ contact.first_name | date: '%Y' }}", "Ada"},
