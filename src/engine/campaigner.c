@@ -87,7 +87,8 @@ void campaigner_box_empty(struct core *c, struct box *b)
         campaigner_maybe_finished(c, campaign);
 }
 
-/* Few addresses are suppressed a second, and few messages are in memory: looking at all is cheap. */
+/* Few addresses are suppressed a second, and few messages are in memory: looking at all is cheap.
+ */
 void campaigner_suppressed(struct core *c, struct str key)
 {
     list_each(it, &c->boxes)
@@ -106,9 +107,9 @@ void campaigner_suppressed(struct core *c, struct str key)
 struct claim {
     struct ledger_job lj;
     struct core *core;
-    uint32_t campaign_num;  /* 0: the queue */
+    uint32_t campaign_num; /* 0: the queue */
     enum lane lane;
-    uint64_t load_id;       /* not 0: load this lease again */
+    uint64_t load_id; /* not 0: load this lease again */
     int64_t now;
     struct lease *lease;
     int64_t next_due;
@@ -271,8 +272,8 @@ void campaigner_tick(struct core *c)
     while (map_u64_next(c->runs, &pos, &num, &r))
         claim_campaign(c, r);
     for (int lane = 0; lane < LANE_COUNT; lane++) {
-        if (c->claiming[lane] || c->next_due[lane] > core_steady(c) ||
-            !core_may_send(c) || c->n_ready >= READY_MAX / 2)
+        if (c->claiming[lane] || c->next_due[lane] > core_steady(c) || !core_may_send(c) ||
+            c->n_ready >= READY_MAX / 2)
             continue;
         struct claim *k = claim_new(c);
         k->lane = (enum lane)lane;
@@ -376,8 +377,8 @@ static void finish_done(struct ledger_job *lj)
 
 static bool has_boxes(const struct core *c, uint32_t num)
 {
-    list_each(it, &c->boxes) if (list_entry(it, struct box, link)->lease->campaign_num == num)
-        return true;
+    list_each(it, &c->boxes) if (list_entry(it, struct box, link)->lease->campaign_num ==
+                                 num) return true;
     return false;
 }
 
@@ -493,12 +494,13 @@ static void read_row(struct reading *r, struct stmt *s)
 static bool read_work(struct ledger_job *lj, struct db *db, struct err *e)
 {
     struct reading *r = container_of(lj, struct reading, lj);
-    struct stmt *s = db_stmt(db,
-                             "SELECT c.num, c.name, c.list_id, c.group_num, c.lane, c.from_address, "
-                             "c.reply_to, c.state, c.walked, c.subject, c.html, c.text, "
-                             "c.started_at, l.name FROM campaign c JOIN list l ON l.id = c.list_id "
-                             "WHERE c.state IN (2, 3)",
-                             e);
+    struct stmt *s =
+        db_stmt(db,
+                "SELECT c.num, c.name, c.list_id, c.group_num, c.lane, c.from_address, "
+                "c.reply_to, c.state, c.walked, c.subject, c.html, c.text, "
+                "c.started_at, l.name FROM campaign c JOIN list l ON l.id = c.list_id "
+                "WHERE c.state IN (2, 3)",
+                e);
     bool row = true, ok = s != NULL;
     while (ok && (ok = db_step(s, &row, e)) && row)
         read_row(r, s);

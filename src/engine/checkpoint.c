@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define LOOK_MS   250
+#define LOOK_MS    250
 #define FROM_BYTES (4u << 20)
 
 struct checkpoint {

@@ -28,8 +28,9 @@ void content_drop(struct content *c)
     free(c);
 }
 
-/* A text part out of the HTML template, once a campaign: tags of the template are text in both. Where
- * that does not compile (a tag inside an attribute, say) every message gets its text from its HTML. */
+/* A text part out of the HTML template, once a campaign: tags of the template are text in both.
+ * Where that does not compile (a tag inside an attribute, say) every message gets its text from its
+ * HTML. */
 static void derive_text(struct content *c, const char *html)
 {
     struct buf text;
@@ -44,7 +45,8 @@ static bool compile(struct content *c, const struct campaign *cmp, struct err *e
 {
     c->has_html = cmp->html != NULL;
     c->has_text = cmp->text != NULL;
-    if (!template_compile(str_of(cmp->subject ? cmp->subject : ""), TEMPLATE_TEXT, &c->subject, e) ||
+    if (!template_compile(str_of(cmp->subject ? cmp->subject : ""), TEMPLATE_TEXT, &c->subject,
+                          e) ||
         (c->has_html && !template_compile(str_of(cmp->html), TEMPLATE_HTML, &c->html, e)) ||
         (c->has_text && !template_compile(str_of(cmp->text), TEMPLATE_TEXT, &c->text, e)))
         return false;

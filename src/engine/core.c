@@ -89,7 +89,9 @@ static void fleet_state(void *arg, uint16_t num, enum oper_state from, enum oper
     if (from == to || !o || !o->server)
         return;
     snprintf(kind, sizeof kind, "server.%s",
-             to == OPER_HEALTHY ? "recovered" : to == OPER_OPEN ? "opened" : oper_state_name(to));
+             to == OPER_HEALTHY ? "recovered"
+             : to == OPER_OPEN  ? "opened"
+                                : oper_state_name(to));
     if (until)
         clock_format(until - core_steady(c) + clock_wall_ms(), when);
     snprintf(data, sizeof data, "{\"from\":\"%s\",\"to\":\"%s\",\"until\":\"%s\"}",
@@ -146,10 +148,11 @@ static bool open_database(struct core *c, struct db **out, struct err *e)
 {
     char path[4200];
     snprintf(path, sizeof path, "%s/postfleet.db", c->cfg->data_dir);
-    if (!secrets_load(c->cfg->data_dir, &c->secrets, e) ||
-        !db_open(path, DB_READ_WRITE, out, e) || !migrate_to_latest(*out, e))
+    if (!secrets_load(c->cfg->data_dir, &c->secrets, e) || !db_open(path, DB_READ_WRITE, out, e) ||
+        !migrate_to_latest(*out, e))
         return false;
-    bool ok = db_begin(*out, e) && secrets_match(c->secrets, *out, e) && ids_load(&c->ids, 0, *out, e) &&
+    bool ok = db_begin(*out, e) && secrets_match(c->secrets, *out, e) &&
+              ids_load(&c->ids, 0, *out, e) &&
               groups_ensure_default(*out, ids_next(&c->ids, clock_wall_ms()), clock_wall_ms(), e) &&
               db_commit(*out, e);
     if (!ok && db_in_transaction(*out))
@@ -228,8 +231,9 @@ static void hold_if_needed(struct core *c)
         snprintf(c->held_why, sizeof c->held_why,
                  "three crashes in a minute: look at the log, then `postfleet resume`");
     else if (c->jump_held)
-        snprintf(c->held_why, sizeof c->held_why,
-                 "the clock is over a day ahead of the last run: check it, then `postfleet resume`");
+        snprintf(
+            c->held_why, sizeof c->held_why,
+            "the clock is over a day ahead of the last run: check it, then `postfleet resume`");
     c->is_held = c->cfg->held || c->jump_held;
     if (c->is_held)
         core_event(c, "sending.held", "everything", c->held_why, NULL);
@@ -358,7 +362,8 @@ int engine_core_main(const struct engine_core_config *cfg)
         return err_exit_status(e.code) == 2 ? 1 : err_exit_status(e.code);
     }
     loop_run(c->loop);
-    clean.lj = (struct ledger_job){.order = LEDGER_RESULT, .rows = 1, .work = clean_work, .done = clean_done};
+    clean.lj = (struct ledger_job){
+        .order = LEDGER_RESULT, .rows = 1, .work = clean_work, .done = clean_done};
     ledger_post(c->ledger, &clean.lj);
     checkpoint_stop(&c->checkpoint);
     ledger_stop(&c->ledger);

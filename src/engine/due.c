@@ -104,7 +104,8 @@ static bool is_over(struct core *c, struct job *j)
         return true;
     }
     if (poison_holds(c->poison, j->item->message_id)) {
-        settle_hold(j, "held by postfleet: the daemon crashed twice while it worked on this message");
+        settle_hold(j,
+                    "held by postfleet: the daemon crashed twice while it worked on this message");
         return true;
     }
     if (j->item->expires_at && now >= j->item->expires_at) {

@@ -48,7 +48,8 @@ static struct calendar calendar_of(const char *zone, bool is_month, int64_t wall
     return k;
 }
 
-/* A window opens when the wall clock says so and our own clock confirms that the last one passed. */
+/* A window opens when the wall clock says so and our own clock confirms that the last one passed.
+ */
 static void open_calendar(struct core *c, struct outlet *o, enum quota_window w)
 {
     struct quota *q = fleet_quota(c->fleet, o->num);

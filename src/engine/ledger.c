@@ -218,9 +218,10 @@ static void run_results(struct ledger *l, struct list *jobs)
     }
     l->result_rows -= rows;
     l->stats.results += rows;
-    int64_t oldest = list_empty(&l->waiting[LEDGER_RESULT])
-                         ? 0
-                         : list_first(&l->waiting[LEDGER_RESULT], struct ledger_job, link)->posted_at;
+    int64_t oldest =
+        list_empty(&l->waiting[LEDGER_RESULT])
+            ? 0
+            : list_first(&l->waiting[LEDGER_RESULT], struct ledger_job, link)->posted_at;
     __atomic_store_n(&l->oldest_result, oldest, __ATOMIC_RELAXED);
     pthread_mutex_unlock(&l->lock);
     hand_back(l, jobs);

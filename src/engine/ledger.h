@@ -1,6 +1,6 @@
 /* The ledger thread: the only writer of the database. Jobs come with their own work; the ledger
- * decides the order (accepts, results, admin, slices and imports), puts them into transactions of at
- * most 5 ms of work, commits, and hands every job back to the reactor after the commit. */
+ * decides the order (accepts, results, admin, slices and imports), puts them into transactions of
+ * at most 5 ms of work, commits, and hands every job back to the reactor after the commit. */
 #ifndef ENGINE_LEDGER_H
 #define ENGINE_LEDGER_H
 
@@ -14,18 +14,18 @@ struct ledger;
 
 enum ledger_order {
     LEDGER_ACCEPT = 0, /* many in a transaction, each undone alone when it fails */
-    LEDGER_RESULT,     /* kept until 200 ms or 5,000 rows, in order, tried again until they are in */
-    LEDGER_ADMIN,      /* a transaction each */
-    LEDGER_SLICE,      /* a transaction each, last */
+    LEDGER_RESULT, /* kept until 200 ms or 5,000 rows, in order, tried again until they are in */
+    LEDGER_ADMIN,  /* a transaction each */
+    LEDGER_SLICE,  /* a transaction each, last */
     LEDGER_ORDERS
 };
 
 struct ledger_job {
     struct list link;
     enum ledger_order order;
-    bool is_read;       /* needs no transaction */
-    uint32_t rows;      /* RESULT: how many it counts for */
-    int64_t posted_at;  /* boot ms, set by ledger_post */
+    bool is_read;      /* needs no transaction */
+    uint32_t rows;     /* RESULT: how many it counts for */
+    int64_t posted_at; /* boot ms, set by ledger_post */
     /* On the ledger thread, inside a transaction. False with *e: undone and reported (RESULT: the
      * process goes on trying when the disk is full, and ends when the rows are impossible). */
     bool (*work)(struct ledger_job *j, struct db *db, struct err *e);
@@ -36,8 +36,8 @@ struct ledger_job {
 };
 
 struct ledger_config {
-    struct loop *loop;      /* of the reactor: done() runs there */
-    struct db *db;          /* owned by the ledger from here on */
+    struct loop *loop; /* of the reactor: done() runs there */
+    struct db *db;     /* owned by the ledger from here on */
     /* Called in every RESULT transaction before its commit (counters), and after it. */
     bool (*before_commit)(void *arg, struct db *db, struct err *e);
     void (*after_rollback)(void *arg);

@@ -41,14 +41,14 @@ static json_t *server_line(struct core *c, struct outlet *o)
     if (!fleet_view(c->fleet, o->num, core_steady(c), &v))
         return NULL;
     uint32_t weight = 1;
-    json_t *j = json_pack(
-        "{s:i,s:s,s:s,s:o,s:i,s:i,s:I,s:o,s:f,s:o,s:o,s:I,s:I,s:i}", "num", o->num, "state",
-        oper_state_name(v.state), "reason", v.reason, "until", time_or_null(c, v.until), "in_flight",
-        (int)v.in_flight, "connections", (int)o->n_sessions, "sent", (json_int_t)v.answered, "quota",
-        quota_lines(c, o->num), "effective_weight", v.effective_weight * weight, "latency_ms_p50",
-        number_or_null(v.latency_p50_ms), "latency_ms_p95", number_or_null(v.latency_p95_ms),
-        "handshakes", (json_int_t)o->handshakes, "resumed", (json_int_t)o->resumed, "backlog",
-        (int)o->n_backlog);
+    json_t *j = json_pack("{s:i,s:s,s:s,s:o,s:i,s:i,s:I,s:o,s:f,s:o,s:o,s:I,s:I,s:i}", "num",
+                          o->num, "state", oper_state_name(v.state), "reason", v.reason, "until",
+                          time_or_null(c, v.until), "in_flight", (int)v.in_flight, "connections",
+                          (int)o->n_sessions, "sent", (json_int_t)v.answered, "quota",
+                          quota_lines(c, o->num), "effective_weight", v.effective_weight * weight,
+                          "latency_ms_p50", number_or_null(v.latency_p50_ms), "latency_ms_p95",
+                          number_or_null(v.latency_p95_ms), "handshakes", (json_int_t)o->handshakes,
+                          "resumed", (json_int_t)o->resumed, "backlog", (int)o->n_backlog);
     return j;
 }
 
@@ -75,10 +75,9 @@ static json_t *class_line(struct core *c, const struct class *k)
                      group ? group : "", "campaign",
                      r && r->content ? r->content->campaign_name : NULL, "provider",
                      provider_name(providers_builtin(), k->provider), "ready", (int)k->n,
-                     "limited_by", bound, "server",
-                     o && o->server ? o->server->server->name : NULL, "until",
-                     heap_has(&k->parked) ? time_or_null(c, k->parked.key) : json_null(), "why",
-                     k->is_runnable ? "" : k->why);
+                     "limited_by", bound, "server", o && o->server ? o->server->server->name : NULL,
+                     "until", heap_has(&k->parked) ? time_or_null(c, k->parked.key) : json_null(),
+                     "why", k->is_runnable ? "" : k->why);
 }
 
 json_t *live_queue(struct core *c)
@@ -101,17 +100,17 @@ json_t *live_status(struct core *c)
     journal_stats(c->journal, &js);
     ledger_stats(c->ledger, &ls);
     clock_format(clock_wall_ms() - (loop_now_ms(c->loop) - c->started_boot), since);
-    return json_pack(
-        "{s:b,s:b,s:s,s:b,s:s,s:i,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "ready",
-        !c->is_stopping, "paused", c->is_paused || c->is_held, "held_why", c->held_why,
-        "common_cause", fleet_in_common_cause(c->fleet), "since", since, "messages_in_memory",
-        (int)c->n_ready, "sent", (json_int_t)c->sent, "uncertain", (json_int_t)c->uncertain,
-        "failovers", (json_int_t)c->failovers, "ledger_behind_ms",
-        (json_int_t)ledger_behind_ms(c->ledger, clock_boot_ms()), "ledger_results",
-        (json_int_t)ls.results, "ledger_transactions", (json_int_t)ls.transactions, "db_syncs",
-        (json_int_t)ls.db.syncs, "db_bytes", (json_int_t)ls.db.bytes_written, "db_rows",
-        (json_int_t)ls.db.rows_changed, "journal_syncs", (json_int_t)js.syncs, "journal_bytes",
-        (json_int_t)js.bytes, "cpu_us", (json_int_t)clock_cpu_us());
+    return json_pack("{s:b,s:b,s:s,s:b,s:s,s:i,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}",
+                     "ready", !c->is_stopping, "paused", c->is_paused || c->is_held, "held_why",
+                     c->held_why, "common_cause", fleet_in_common_cause(c->fleet), "since", since,
+                     "messages_in_memory", (int)c->n_ready, "sent", (json_int_t)c->sent,
+                     "uncertain", (json_int_t)c->uncertain, "failovers", (json_int_t)c->failovers,
+                     "ledger_behind_ms", (json_int_t)ledger_behind_ms(c->ledger, clock_boot_ms()),
+                     "ledger_results", (json_int_t)ls.results, "ledger_transactions",
+                     (json_int_t)ls.transactions, "db_syncs", (json_int_t)ls.db.syncs, "db_bytes",
+                     (json_int_t)ls.db.bytes_written, "db_rows", (json_int_t)ls.db.rows_changed,
+                     "journal_syncs", (json_int_t)js.syncs, "journal_bytes", (json_int_t)js.bytes,
+                     "cpu_us", (json_int_t)clock_cpu_us());
 }
 
 json_t *live_campaigns(struct core *c)
@@ -123,8 +122,9 @@ json_t *live_campaigns(struct core *c)
     while (map_u64_next(c->runs, &pos, &num, &v)) {
         struct run *r = v;
         uint32_t group = r->group_num ? r->group_num : c->default_group;
-        bool stalled = r->state == RUN_RUNNING && (c->is_paused || c->is_held ||
-                       fleet_group_stalled(c->fleet, group, core_steady(c)));
+        bool stalled =
+            r->state == RUN_RUNNING &&
+            (c->is_paused || c->is_held || fleet_group_stalled(c->fleet, group, core_steady(c)));
         json_array_append_new(out, json_pack("{s:i,s:b,s:i,s:s}", "num", (int)num, "stalled",
                                              stalled, "ready", (int)r->ready, "reason",
                                              stalled ? "no server of its group can send" : ""));

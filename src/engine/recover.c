@@ -64,8 +64,8 @@ static struct outcome outcome_of(const struct lease_item *it)
                         .has_attempt = true};
     ptrdiff_t at = str_rchr(it->key, '@');
     struct str domain = at < 0 ? STR_NONE : str_from_index(it->key, (size_t)at + 1);
-    o.provider = str_of(
-        provider_name(providers_builtin(), provider_of_domain(providers_builtin(), domain)));
+    o.provider =
+        str_of(provider_name(providers_builtin(), provider_of_domain(providers_builtin(), domain)));
     o.a.message_id = it->message_id;
     o.a.n = it->tries + 1;
     return o;
@@ -250,8 +250,10 @@ bool recover_ledger(struct core *c, struct db *db, struct err *e)
     struct journal *old = NULL;
     bool ok = journal_open(&cfg, epoch != 0 && unclean, on_record, &x, &old, &x.health, e);
     if (ok && x.health == JOURNAL_LOST)
-        log_event(LOG_ERROR, "journal.lost", "%s is damaged or missing: what was leased and has no "
-                  "result is uncertain", dir);
+        log_event(LOG_ERROR, "journal.lost",
+                  "%s is damaged or missing: what was leased and has no "
+                  "result is uncertain",
+                  dir);
     ok = ok && settle_all(&x, db, e);
     if (ok && (x.n_outcomes || x.n_uncertain || x.n_ready || unclean))
         log_event(LOG_NOTICE, "engine.recovered",
@@ -262,6 +264,7 @@ bool recover_ledger(struct core *c, struct db *db, struct err *e)
     c->epoch = (uint64_t)epoch + 1;
     cfg.epoch = c->epoch;
     enum journal_health health = JOURNAL_NEW;
-    return ok && set_epoch(c, db, e) && journal_open(&cfg, false, NULL, NULL, &c->journal, &health, e) &&
+    return ok && set_epoch(c, db, e) &&
+           journal_open(&cfg, false, NULL, NULL, &c->journal, &health, e) &&
            journal_start(c->journal, e) && park_open_leases(c, db, e);
 }

@@ -12,10 +12,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define BLOB_MAX     (48u << 20)
-#define OUTPUT_MAX   (1u << 20)
+#define BLOB_MAX      (48u << 20)
+#define OUTPUT_MAX    (1u << 20)
 #define VARIABLES_MAX 256
-#define URL_MAX      1024
+#define URL_MAX       1024
 
 struct urls {
     char unsubscribe[URL_MAX], view[URL_MAX], preferences[URL_MAX];
@@ -54,7 +54,8 @@ static struct str field_value(json_t *fields, struct str name)
     return json_is_string(v) ? str_from(json_string_value(v), json_string_length(v)) : STR_NONE;
 }
 
-static struct str variable(const struct job *j, const struct urls *u, json_t *fields, struct str name)
+static struct str variable(const struct job *j, const struct urls *u, json_t *fields,
+                           struct str name)
 {
     const struct content *c = j->run->content;
     if (str_is(name, "contact.email"))
@@ -76,8 +77,8 @@ static struct str variable(const struct job *j, const struct urls *u, json_t *fi
     return STR_NONE;
 }
 
-static bool fill(const struct job *j, const struct template *t, const struct urls *u, json_t *fields,
-                 struct buf *out, struct err *e)
+static bool fill(const struct job *j, const struct template *t, const struct urls *u,
+                 json_t *fields, struct buf *out, struct err *e)
 {
     struct str values[VARIABLES_MAX];
     size_t n = template_variables(t);
@@ -172,9 +173,8 @@ static bool render_campaign(struct job *j, struct err *e)
     struct buf subject, html, text;
     struct urls u;
     json_error_t why;
-    json_t *fields = j->item->fields.n
-                         ? json_loadb(j->item->fields.p, j->item->fields.n, 0, &why)
-                         : NULL;
+    json_t *fields =
+        j->item->fields.n ? json_loadb(j->item->fields.p, j->item->fields.n, 0, &why) : NULL;
     buf_init(&subject, 64 * 1024);
     buf_init(&html, OUTPUT_MAX);
     buf_init(&text, OUTPUT_MAX);
@@ -203,8 +203,8 @@ static bool render_single(struct job *j, struct err *e)
         body = spooled.bytes;
     }
     const struct server *s = j->server->server;
-    struct str from = s->return_path && it->envelope_from.n ? str_of(s->return_path)
-                                                            : it->envelope_from;
+    struct str from =
+        s->return_path && it->envelope_from.n ? str_of(s->return_path) : it->envelope_from;
     snprintf(j->from, sizeof j->from, "%.*s", STR_A(from));
     buf_init(&j->blob, SPOOL_MAX + 1);
     bool ok = buf_addstr(&j->blob, body);

@@ -9,7 +9,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum step_id { STEP_NAME, STEP_TCP, STEP_TLS, STEP_EHLO, STEP_AUTH, STEP_MAIL, STEP_RCPT, STEP_SENT, STEPS };
+enum step_id {
+    STEP_NAME,
+    STEP_TCP,
+    STEP_TLS,
+    STEP_EHLO,
+    STEP_AUTH,
+    STEP_MAIL,
+    STEP_RCPT,
+    STEP_SENT,
+    STEPS
+};
 
 static const char *const step_names[STEPS] = {"name", "tcp",  "tls",  "ehlo",
                                               "auth", "mail", "rcpt", "message"};
@@ -56,8 +66,8 @@ static json_t *step_line(const struct test *t, enum step_id id)
     static const char *const states[] = {"not_tried", "passed", "failed", "skipped"};
     const struct test_step *s = &t->steps[id];
     return json_pack("{s:s,s:b,s:s,s:I,s:s}", "step", step_names[id], "ok",
-                     s->state == STEP_PASSED || s->state == STEP_SKIPPED, "state",
-                     states[s->state], "ms", (json_int_t)s->ms, "detail", s->detail);
+                     s->state == STEP_PASSED || s->state == STEP_SKIPPED, "state", states[s->state],
+                     "ms", (json_int_t)s->ms, "detail", s->detail);
 }
 
 static json_t *capabilities(const struct test *t)
@@ -95,10 +105,10 @@ static void finish(struct test *t)
     }
     struct str talk = smtp_client_transcript(t->smtp);
     json_t *text = json_stringn(talk.p ? talk.p : "", talk.n);
-    json_t *data = json_pack("{s:b,s:s,s:s,s:s,s:o,s:o,s:o}", "ok", ok, "server",
-                             t->server->server->name, "peer", t->peer, "tls", t->tls, "steps", steps,
-                             "capabilities", capabilities(t), "conversation",
-                             text ? text : json_string("(not UTF-8)"));
+    json_t *data =
+        json_pack("{s:b,s:s,s:s,s:s,s:o,s:o,s:o}", "ok", ok, "server", t->server->server->name,
+                  "peer", t->peer, "tls", t->tls, "steps", steps, "capabilities", capabilities(t),
+                  "conversation", text ? text : json_string("(not UTF-8)"));
     link_answer(t->request, link_answer_ok(data));
     timer_at(t->reaper, clock_boot_ms()); /* never freed inside a callback of its own parts */
 }
@@ -120,9 +130,10 @@ static enum step_id step_of(enum smtp_phase phase)
 static void describe(const struct smtp_event *ev, char *out, size_t size)
 {
     static const char *const ends[] = {
-        "accepted", "refused",  "the connection was lost", "no final reply", "withdrawn",
-        "the server lacks an extension the message needs", "no answer in time", "refused",
-        "the peer does not speak SMTP as it must", "TLS failed", "quit"};
+        "accepted",          "refused",   "the connection was lost",
+        "no final reply",    "withdrawn", "the server lacks an extension the message needs",
+        "no answer in time", "refused",   "the peer does not speak SMTP as it must",
+        "TLS failed",        "quit"};
     if (ev->end == SMTP_END_TLS && ev->phase == SMTP_PHASE_STARTTLS && !ev->code)
         snprintf(out, size, "the server does not offer STARTTLS (or not rightly)");
     else if (ev->end == SMTP_END_REPLY && ev->phase == SMTP_PHASE_AUTH && !ev->code)
@@ -136,10 +147,8 @@ static void describe(const struct smtp_event *ev, char *out, size_t size)
 
 static void on_ready(struct test *t)
 {
-    struct smtp_envelope e = {.id = 1,
-                              .from = str_of(t->from),
-                              .rcpt = str_of(t->rcpt),
-                              .body = buf_str(&t->body)};
+    struct smtp_envelope e = {
+        .id = 1, .from = str_of(t->from), .rcpt = str_of(t->rcpt), .body = buf_str(&t->body)};
     conn_describe_tls(t->conn, t->tls, sizeof t->tls);
     if (t->server->server->tls == TLS_MODE_NONE)
         t->steps[STEP_TLS].state = STEP_SKIPPED;
@@ -184,9 +193,7 @@ static void on_end(struct test *t, const struct smtp_event *ev)
 static void handle(struct test *t, const struct smtp_event *ev)
 {
     switch (ev->kind) {
-    case SMTP_EVENT_START_TLS:
-        conn_start_tls(t->conn, smtp_client_deadline(t->smtp));
-        break;
+    case SMTP_EVENT_START_TLS: conn_start_tls(t->conn, smtp_client_deadline(t->smtp)); break;
     case SMTP_EVENT_READY: on_ready(t); break;
     case SMTP_EVENT_DOT_ASK:
         pass(t, STEP_MAIL, t->from);
@@ -216,7 +223,8 @@ static void pump(struct test *t)
             handle(t, &ev);
             progress = true;
         }
-        size_t n = t->over || !t->is_open ? 0 : smtp_client_output(t->smtp, slices, countof(slices));
+        size_t n =
+            t->over || !t->is_open ? 0 : smtp_client_output(t->smtp, slices, countof(slices));
         size_t took = n ? conn_write(t->conn, slices, n) : 0;
         if (took) {
             smtp_client_sent(t->smtp, took, clock_boot_ms());

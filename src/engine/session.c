@@ -124,9 +124,9 @@ static void on_done(struct session *s, const struct smtp_event *ev)
 {
     struct job *j = job_of(s, ev->id);
     check(j != NULL);
-    bool dot_left = j->dot_permitted &&
-                    (ev->end == SMTP_END_ACCEPTED || ev->end == SMTP_END_UNCERTAIN ||
-                     (ev->end == SMTP_END_REFUSED && ev->phase == SMTP_PHASE_DOT));
+    bool dot_left =
+        j->dot_permitted && (ev->end == SMTP_END_ACCEPTED || ev->end == SMTP_END_UNCERTAIN ||
+                             (ev->end == SMTP_END_REFUSED && ev->phase == SMTP_PHASE_DOT));
     bool was_slow = s->dot_since == 0 && j->dot_permitted;
     take_off_wire(s, j);
     s->dot_since = 0;
@@ -253,9 +253,7 @@ static void handle(struct session *s, const struct smtp_event *ev)
 {
     struct job *j = NULL;
     switch (ev->kind) {
-    case SMTP_EVENT_START_TLS:
-        conn_start_tls(s->conn, smtp_client_deadline(s->smtp));
-        break;
+    case SMTP_EVENT_START_TLS: conn_start_tls(s->conn, smtp_client_deadline(s->smtp)); break;
     case SMTP_EVENT_READY: on_ready(s); break;
     case SMTP_EVENT_BEGUN: on_begun(s, ev->id); break;
     case SMTP_EVENT_DOT_ASK:
@@ -546,7 +544,7 @@ void session_close(struct session *s)
     struct outlet *o = s->outlet;
     s->is_over = true;
     if (s->in_pump)
-        return; /* the pump closes when it is done */
+        return;         /* the pump closes when it is done */
     while (s->n_jobs) { /* only when the engine stops: the machine has no say any more */
         struct job *j = s->jobs[0];
         bool left = smtp_client_dot_left(s->smtp, j->item->message_id);

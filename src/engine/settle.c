@@ -10,15 +10,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define BATCH_BYTES  (64u << 20)
-#define REPLY_MAX    1000
+#define BATCH_BYTES (64u << 20)
+#define REPLY_MAX   1000
 
 struct entry {
     struct outcome o;
-    struct box *box;      /* LATER or END: one fewer is left in it */
-    uint64_t ticket;      /* 0: no intent to settle */
-    bool closes;          /* the box's last one: the lease is closed with it */
-    bool suppressed;      /* result: the address was suppressed */
+    struct box *box; /* LATER or END: one fewer is left in it */
+    uint64_t ticket; /* 0: no intent to settle */
+    bool closes;     /* the box's last one: the lease is closed with it */
+    bool suppressed; /* result: the address was suppressed */
 };
 
 struct batch {
@@ -41,8 +41,8 @@ static bool batch_work(struct ledger_job *lj, struct db *db, struct err *e)
             return false;
         if (x->box && x->o.in_queue)
             map_u64_remove(b->core->claimed, x->o.a.message_id);
-        if (x->closes && !outbox_close(db, x->box->lease->first_id,
-                                       x->box->lease->campaign_num != 0, e))
+        if (x->closes &&
+            !outbox_close(db, x->box->lease->first_id, x->box->lease->campaign_num != 0, e))
             return false;
     }
     return true;
@@ -188,10 +188,10 @@ static void fill_attempt(struct job *j, struct entry *x, const struct ending *en
         a->conversation = keep(c, end->conversation, 16384);
     x->o.has_attempt = true;
     bool counts_all = j->server->server->limits.counts != COUNTS_ACCEPTED;
-    x->o.took = j->dot_permitted ? counts_all || cl->verdict == VERDICT_ACCEPTED ||
-                                       cl->verdict == VERDICT_UNCERTAIN
-                                 : counts_all && end->phase >= PHASE_MAIL &&
-                                       end->end != SMTP_END_UNABLE;
+    x->o.took =
+        j->dot_permitted
+            ? counts_all || cl->verdict == VERDICT_ACCEPTED || cl->verdict == VERDICT_UNCERTAIN
+            : counts_all && end->phase >= PHASE_MAIL && end->end != SMTP_END_UNABLE;
     x->o.took_at = j->dot_permitted ? j->dot_at : core_steady(c);
 }
 
@@ -247,8 +247,8 @@ static void report(struct job *j, const struct ending *end, const struct classif
     fleet_report(c->fleet, &r, core_steady(c));
 }
 
-static void journal_outcome(struct job *j, const struct ending *end, const struct classification *cl,
-                            const struct step *st)
+static void journal_outcome(struct job *j, const struct ending *end,
+                            const struct classification *cl, const struct step *st)
 {
     struct core *c = j->core;
     if (!j->has_intent || !end->dot_left)

@@ -38,16 +38,16 @@
 #include "store/results.h"
 #include "store/secrets.h"
 
-#define READY_MAX          65536 /* claimed messages in memory */
-#define READY_PER_CAMPAIGN 4000
-#define READY_LOW          1500
-#define LEDGER_BEHIND_MS   1000  /* no transaction starts while results are older than this */
-#define PARKED_MAX_MS      60000
-#define IDLE_MS            30000 /* an unused connection is closed after this */
-#define DOT_SLOW_MS        60000
-#define STOP_DOT_MS        8000
-#define PROVISIONAL_MS     900000
-#define UNCERTAIN_RESENDS  1
+#define READY_MAX           65536 /* claimed messages in memory */
+#define READY_PER_CAMPAIGN  4000
+#define READY_LOW           1500
+#define LEDGER_BEHIND_MS    1000 /* no transaction starts while results are older than this */
+#define PARKED_MAX_MS       60000
+#define IDLE_MS             30000 /* an unused connection is closed after this */
+#define DOT_SLOW_MS         60000
+#define STOP_DOT_MS         8000
+#define PROVISIONAL_MS      900000
+#define UNCERTAIN_RESENDS   1
 #define CONVERSATION_ONE_IN 1000
 
 /* What a campaign says, compiled; immutable, counted. */
@@ -55,7 +55,7 @@ struct content {
     int refs; /* atomic */
     char *campaign_name, *list_name;
     uint64_t list_id;
-    char *from, *reply_to;         /* NULL: the server's */
+    char *from, *reply_to; /* NULL: the server's */
     char from_domain[256];
     struct template *subject, *html, *text;
     bool has_html, has_text;
@@ -71,24 +71,25 @@ struct run { /* a campaign at work */
     uint32_t group_num;
     struct content *content;
     bool walked, claiming, is_finishing;
-    uint32_t ready;                /* jobs in memory */
-    uint32_t uncertain;            /* since start, own stops not counted */
+    uint32_t ready;     /* jobs in memory */
+    uint32_t uncertain; /* since start, own stops not counted */
     uint64_t sent;
-    uint64_t *parked_leases;       /* open leases that are not in memory */
+    uint64_t *parked_leases; /* open leases that are not in memory */
     size_t n_parked_leases, cap_parked_leases;
-    int64_t retry_claim_at;        /* boot ms */
+    int64_t retry_claim_at; /* boot ms */
 };
 
 struct box { /* a lease in memory with its jobs */
     struct list link;
     struct lease *lease;
     struct job *jobs;
-    uint32_t left;                 /* jobs without a posted end */
+    uint32_t left; /* jobs without a posted end */
 };
 
-struct class { /* ready messages that are alike for the dispatcher */
-    struct list link;              /* in core->lanes[] while runnable */
-    struct heap_node parked;       /* key: steady ms */
+struct class
+{                            /* ready messages that are alike for the dispatcher */
+    struct list link;        /* in core->lanes[] while runnable */
+    struct heap_node parked; /* key: steady ms */
     enum lane lane;
     uint32_t group_num, campaign_num, provider;
     char from_domain[256];
@@ -115,28 +116,28 @@ struct job { /* a message at work */
     struct box *box;
     struct lease_item *item;
     struct class *class;
-    struct run *run;               /* NULL: a single message */
+    struct run *run; /* NULL: a single message */
     enum job_place place;
     uint32_t provider;
     /* this round */
     uint16_t *tried;
     uint32_t n_tried, cap_tried;
-    uint32_t n_slowed;             /* rate limited in this round */
+    uint32_t n_slowed; /* rate limited in this round */
     bool was_blocked;
     enum verdict last_verdict;
     bool last_permanent;
     int64_t last_wait_ms;
     /* this attempt */
     struct outlet *outlet;
-    struct session *session;       /* on the wire */
+    struct session *session; /* on the wire */
     struct server_ref *server;
-    int64_t picked_at;             /* boot ms */
+    int64_t picked_at; /* boot ms */
     bool stale_once, same_once;
     bool is_cancelled, is_suppressed;
     bool has_intent, dot_asked, dot_permitted;
     uint64_t ticket;
-    int64_t dot_at;                /* steady */
-    struct list waiting;           /* in core->waiting_intents or outlet->waiting_pace */
+    int64_t dot_at;      /* steady */
+    struct list waiting; /* in core->waiting_intents or outlet->waiting_pace */
     char pick_why[256];
     /* rendered */
     struct buf blob;
@@ -145,8 +146,8 @@ struct job { /* a message at work */
     char render_error[600];
 };
 
-struct session { /* a connection to a server */
-    struct list link;              /* in outlet->sessions */
+struct session {      /* a connection to a server */
+    struct list link; /* in outlet->sessions */
     struct core *core;
     struct outlet *outlet;
     struct conn *conn;
@@ -154,26 +155,26 @@ struct session { /* a connection to a server */
     struct timer *timer;
     int64_t timer_at;
     bool is_open, is_ready, is_probe, is_over, writable, in_pump, quitting;
-    struct job *jobs[2];           /* on the wire: the older first */
+    struct job *jobs[2]; /* on the wire: the older first */
     uint32_t n_jobs;
-    uint32_t given;                /* messages in all */
-    int64_t next_at;               /* boot ms: pause between messages */
+    uint32_t given;  /* messages in all */
+    int64_t next_at; /* boot ms: pause between messages */
     int64_t idle_since;
-    int64_t dot_since;             /* boot ms: a dot is unanswered since */
+    int64_t dot_since; /* boot ms: a dot is unanswered since */
 };
 
 struct outlet { /* a server at work */
     uint16_t num;
     struct core *core;
     struct server_ref *server;
-    struct list backlog;           /* rendered jobs */
+    struct list backlog; /* rendered jobs */
     uint32_t n_backlog, n_rendering, n_wire;
     struct list sessions;
     uint32_t n_sessions, n_connecting;
-    int64_t next_open_at;          /* boot ms: new connections are paced */
-    struct timer *timer;           /* pace, pauses */
+    int64_t next_open_at; /* boot ms: new connections are paced */
+    struct timer *timer;  /* pace, pauses */
     bool is_removed, pump_again;
-    struct list dirty;             /* in core->dirty_outlets */
+    struct list dirty; /* in core->dirty_outlets */
     uint64_t resumed, handshakes;
 };
 
@@ -190,10 +191,10 @@ struct core {
     const struct rules *rules;
     struct secrets *secrets;
     uint8_t token_key[TOKEN_KEY_BYTES];
-    char host[256];                /* our name */
+    char host[256]; /* our name */
     char *public_url;
     struct rand rand;
-    int64_t steady_offset;         /* steady ms = boot ms + this */
+    int64_t steady_offset; /* steady ms = boot ms + this */
     uint64_t epoch;
     int64_t started_boot;
 
@@ -201,19 +202,19 @@ struct core {
     struct ids ids;
     struct people *people;
     struct results *results;
-    struct map_u64 *claimed;       /* message ids of the queue in open leases */
+    struct map_u64 *claimed; /* message ids of the queue in open leases */
     struct outbox_place places[LANE_COUNT];
 
     /* fleet */
-    struct outlet **outlets;       /* by server num */
+    struct outlet **outlets; /* by server num */
     size_t n_outlets;
-    struct map_u64 *group_names;   /* num -> char * */
+    struct map_u64 *group_names; /* num -> char * */
     uint32_t default_group;
 
     /* work */
-    struct map_u64 *runs;          /* campaign num -> struct run */
+    struct map_u64 *runs; /* campaign num -> struct run */
     struct list boxes;
-    uint32_t n_ready;              /* jobs in memory */
+    uint32_t n_ready; /* jobs in memory */
     struct map_str *classes;
     struct list lanes[LANE_COUNT]; /* runnable classes */
     struct heap parked;            /* classes that wait */
@@ -223,25 +224,25 @@ struct core {
     uint32_t n_active;             /* sessions with a message on the wire */
     uint64_t *intents;             /* ring of intents' tickets that may not be durable yet */
     uint32_t intents_at, n_intents, cap_intents;
-    struct list dirty_outlets;     /* to be pumped at the end of the turn */
+    struct list dirty_outlets; /* to be pumped at the end of the turn */
     bool is_paused, is_held, is_stopping, jump_held;
     char held_why[160];
     bool runs_loaded;
     bool claiming[LANE_COUNT], claim_again[LANE_COUNT];
-    int64_t next_due[LANE_COUNT];  /* steady ms */
+    int64_t next_due[LANE_COUNT]; /* steady ms */
 
     struct wake *journal_wake;
     struct timer *tick;
     struct timer *stop_timer;
     int64_t stop_deadline;
     int exit_status;
-    struct batch *batch;           /* outcomes of this turn; NULL: none */
+    struct batch *batch; /* outcomes of this turn; NULL: none */
     uint64_t sent, uncertain, failovers;
-    struct poison_page *poison;    /* shared with the parent; NULL: none */
+    struct poison_page *poison; /* shared with the parent; NULL: none */
 };
 
 /* time */
-int64_t core_steady(const struct core *c);            /* now, steady ms */
+int64_t core_steady(const struct core *c); /* now, steady ms */
 int64_t core_boot_of(const struct core *c, int64_t steady_ms);
 struct outlet *core_outlet(const struct core *c, uint16_t num);
 /* May messages leave at all now? */
@@ -260,18 +261,19 @@ void server_ref_drop(struct server_ref *r);
 
 /* campaigner.c */
 void campaigner_reload(struct core *c);
-void campaigner_tick(struct core *c);                 /* asks for slices and due messages */
+void campaigner_tick(struct core *c); /* asks for slices and due messages */
 void campaigner_want_queue(struct core *c);
 void campaigner_box_empty(struct core *c, struct box *b);
 void campaigner_suppressed(struct core *c, struct str key); /* marks claimed messages of it */
-void campaigner_look_at(struct core *c, enum lane lane, int64_t due); /* the queue has one by then */
+void campaigner_look_at(struct core *c, enum lane lane,
+                        int64_t due); /* the queue has one by then */
 void campaigner_maybe_finished(struct core *c, uint32_t campaign_num);
 void campaigner_uncertain(struct core *c, struct run *r);
 void campaigner_forget(struct core *c, struct job *j);
 void campaigner_take_lease(struct core *c, struct lease *l);
 struct run *campaigner_run(struct core *c, uint32_t num);
 void campaigner_park_lease(struct run *r, uint64_t first_id);
-void campaigner_give_back(struct core *c);            /* classes parked too long */
+void campaigner_give_back(struct core *c); /* classes parked too long */
 
 /* due.c */
 void due_add(struct core *c, struct job *j, bool first);
@@ -282,12 +284,12 @@ void due_wake_all(struct core *c);
 
 /* render.c */
 void render_start(struct core *c, struct job *j);
-void render_forget(struct job *j);                    /* frees what was rendered */
+void render_forget(struct job *j); /* frees what was rendered */
 
 /* outlet.c */
 struct outlet *outlet_new(struct core *c, uint16_t num);
 void outlet_free(struct outlet **o);
-void outlet_take(struct outlet *o, struct job *j);    /* rendered: to the backlog */
+void outlet_take(struct outlet *o, struct job *j); /* rendered: to the backlog */
 void outlet_dirty(struct outlet *o);
 void outlet_pump(struct outlet *o);
 void outlet_return_backlog(struct outlet *o);
@@ -317,7 +319,7 @@ struct ending { /* how an attempt ended */
     uint8_t enhanced[3];
     struct str text, conversation;
     bool dot_left, was_fresh, refused_by_host;
-    const char *why;               /* overrides the reply as the reason; NULL: none */
+    const char *why; /* overrides the reply as the reason; NULL: none */
 };
 void settle_attempt(struct job *j, const struct ending *end);
 /* The server cannot take this message (8BITMIME, SMTPUTF8, SIZE): another one, nobody's fault. */
@@ -330,7 +332,7 @@ void settle_hold(struct job *j, const char *why);
 void settle_round_over(struct job *j, const struct pick *p);
 /* A connection ended without a message. */
 void settle_connection(struct outlet *o, const struct ending *end, bool is_probe, bool passed);
-void settle_flush(struct core *c);                    /* posts the turn's outcomes */
+void settle_flush(struct core *c); /* posts the turn's outcomes */
 
 /* events.c */
 void core_event(struct core *c, const char *kind, const char *subject, const char *reason,

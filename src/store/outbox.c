@@ -32,7 +32,7 @@ bool outbox_ids_pack(const uint64_t *ids, uint32_t n, struct buf *out)
     uint64_t last = 0;
     for (uint32_t i = 0; i < n; i++) {
         int64_t delta = (int64_t)(ids[i] - last);
-        uint64_t z = (uint64_t)delta << 1 ^ (uint64_t)(delta >> 63);
+        uint64_t z = delta < 0 ? ~((uint64_t)delta << 1) : (uint64_t)delta << 1;
         last = ids[i];
         for (; z >= 0x80; z >>= 7)
             if (!buf_addc(out, (char)(z | 0x80)))

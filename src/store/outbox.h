@@ -21,7 +21,7 @@ struct lease_item {
     enum lane lane;
     uint32_t attempts, tries, resends;
     uint16_t keep_server;
-    bool in_queue;   /* has a row in `queue` */
+    bool in_queue;     /* has a row in `queue` */
     bool was_deferred; /* counted in TALLY_DEFERRED: it waited in the queue after an attempt */
     bool suppressed;   /* at the claim: it gets its result at once */
     int64_t first_at, expires_at;
