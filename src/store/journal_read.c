@@ -89,9 +89,11 @@ static bool read_block(struct reading *r, const uint8_t *block)
 {
     struct journal_block b;
     switch (journal_block_read(block, &b)) {
-    case JOURNAL_FOUND_ZERO: return false;
     case JOURNAL_FOUND_NEWER: r->newer = true; return false;
-    case JOURNAL_FOUND_DAMAGED: return false;
+    case JOURNAL_FOUND_ZERO:
+    case JOURNAL_FOUND_DAMAGED:
+        r->lost |= r->last == 0 && r->synced > 0; /* how it began is not known */
+        return false;
     case JOURNAL_FOUND_BLOCK: break;
     }
     if (b.epoch != r->j->epoch || (r->last && b.sequence <= r->last))
