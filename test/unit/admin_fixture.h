@@ -33,12 +33,12 @@ struct fixture {
     struct err e; /* of the last operation that failed */
 };
 
-#define must(ok, f)                                                                               \
-    do {                                                                                          \
-        if (!(ok)) {                                                                              \
-            print_error("%s\n", (f)->e.text);                                                     \
-            fail();                                                                               \
-        }                                                                                         \
+#define must(ok, f)                                                                                \
+    do {                                                                                           \
+        if (!(ok)) {                                                                               \
+            print_error("%s\n", (f)->e.text);                                                      \
+            fail();                                                                                \
+        }                                                                                          \
     } while (0)
 
 static inline int fixture_set_up(void **state)
@@ -54,8 +54,7 @@ static inline int fixture_set_up(void **state)
     must(secrets_create(f->folder, &f->e) && secrets_load(f->folder, &f->secrets, &f->e), f);
     ids_init(&f->ids, 1, 0);
     must(people_open(f->db, &f->people, &f->e), f);
-    must(db_begin(f->db, &f->e) &&
-             groups_ensure_default(f->db, ids_next(&f->ids, 1), 1, &f->e) &&
+    must(db_begin(f->db, &f->e) && groups_ensure_default(f->db, ids_next(&f->ids, 1), 1, &f->e) &&
              db_commit(f->db, &f->e),
          f);
     f->c = (struct admin_context){.db = f->db,

@@ -209,9 +209,9 @@ static void test_groups(void **state)
 static void test_keys(void **state)
 {
     struct fixture *f = *state;
-    json_t *j = run(f, "key.create",
-                    json_pack("{s:s, s:[s,s]}", "name", "app", "scope", "messages:send",
-                              "messages:read"));
+    json_t *j =
+        run(f, "key.create",
+            json_pack("{s:s, s:[s,s]}", "name", "app", "scope", "messages:send", "messages:read"));
     must(j != NULL, f);
     const char *key = text_of(j, "key");
     assert_int_equal(strncmp(key, "pf_live_", 8), 0);
@@ -245,14 +245,45 @@ static void test_system(void **state)
 static void test_odd_values_in_every_field(void **state)
 {
     struct fixture *f = *state;
-    static const char *const fields[] = {
-        "name", "host", "port", "tls", "tls_verify", "user", "password", "from", "reply_to",
-        "return_path", "helo", "group", "weight", "priority", "per_second", "calendar",
-        "pause_between", "counts", "max_connections", "header", "from_domain", "notes", "provider"};
-    static const char *const values[] = {
-        "null", "true", "\"\"", "[]", "{}", "[null]", "[[]]", "1e308", "-1", "9223372036854775807",
-        "\"\\u202e\"", "\"\\ud83d\\ude00\"", "\"a\\u2028b\"", "\"%s%n\"", "\"' OR 1=1 --\"",
-        "\"<script>alert(1)</script>\""};
+    static const char *const fields[] = {"name",
+                                         "host",
+                                         "port",
+                                         "tls",
+                                         "tls_verify",
+                                         "user",
+                                         "password",
+                                         "from",
+                                         "reply_to",
+                                         "return_path",
+                                         "helo",
+                                         "group",
+                                         "weight",
+                                         "priority",
+                                         "per_second",
+                                         "calendar",
+                                         "pause_between",
+                                         "counts",
+                                         "max_connections",
+                                         "header",
+                                         "from_domain",
+                                         "notes",
+                                         "provider"};
+    static const char *const values[] = {"null",
+                                         "true",
+                                         "\"\"",
+                                         "[]",
+                                         "{}",
+                                         "[null]",
+                                         "[[]]",
+                                         "1e308",
+                                         "-1",
+                                         "9223372036854775807",
+                                         "\"\\u202e\"",
+                                         "\"\\ud83d\\ude00\"",
+                                         "\"a\\u2028b\"",
+                                         "\"%s%n\"",
+                                         "\"' OR 1=1 --\"",
+                                         "\"<script>alert(1)</script>\""};
     for (size_t i = 0; i < countof(fields); i++)
         for (size_t k = 0; k < countof(values); k++) {
             char name[32];
