@@ -203,8 +203,10 @@ static bool next_attribute(struct str *s, struct str *name, struct str *value)
             i++;
         char quote = i < s->n && (s->p[i] == '"' || s->p[i] == '\'') ? s->p[i] : 0;
         start = i += quote != 0;
-        while (i < s->n && (quote ? s->p[i] != quote : !ascii_isspace(s->p[i])))
-            i++;
+        while (i < s->n && (quote ? s->p[i] != quote : !ascii_isspace(s->p[i]))) {
+            size_t liquid = s->p[i] == '{' ? text_liquid_length(str_from_index(*s, i)) : 0;
+            i += MAX(liquid, (size_t)1);
+        }
         *value = str_cut(*s, start, i - start);
         i += quote && i < s->n;
     }
@@ -483,6 +485,18 @@ static size_t take_tag(struct reader *r, struct str s, size_t length)
     return length;
 }
 
+/* The text at the start of s up to the next tag, reference or piece of a template; gives its
+ * length, at least 1. */
+static size_t take_text(struct reader *r, struct str s)
+{
+    size_t n = 1;
+    while (n < s.n && s.p[n] != '<' && s.p[n] != '&' && s.p[n] != '{')
+        n++;
+    if (!r->hidden_depth)
+        put_text(r, str_cut(s, 0, n));
+    return n;
+}
+
 bool mime_text_of_html(struct str html, struct buf *out)
 {
     struct reader r = {.out = out, .ok = true};
@@ -492,20 +506,16 @@ bool mime_text_of_html(struct str html, struct buf *out)
         size_t length = 0;
         uint32_t c = 0;
         if (rest.p[0] == '<' && (length = text_tag_length(rest)) > 0) {
-            i += take_tag(&r, rest, length);
-            continue;
-        }
-        if (rest.p[0] == '&' && (length = text_entity(rest, &c)) > 0) {
+            length = take_tag(&r, rest, length);
+        } else if (rest.p[0] == '&' && (length = text_entity(rest, &c)) > 0) {
             if (!r.hidden_depth)
                 put_character(&r, c);
-            i += length;
-            continue;
+        } else if (rest.p[0] == '{' && (length = text_liquid_length(rest)) > 0) {
+            if (!r.hidden_depth)
+                put_word(&r, rest.p, length);
+        } else {
+            length = take_text(&r, rest);
         }
-        length = 1;
-        while (length < rest.n && rest.p[length] != '<' && rest.p[length] != '&')
-            length++;
-        if (!r.hidden_depth)
-            put_text(&r, str_cut(rest, 0, length));
         i += length;
     }
     end_link(&r);

@@ -12,5 +12,8 @@ size_t text_entity(struct str s, uint32_t *c_out);
 /* s begins with "<": length of the tag, comment or declaration, quotes respected; the whole rest
  * when it is not closed; 0 when "<" is mere text. */
 size_t text_tag_length(struct str s);
+/* s begins with "{": length of the template's output or tag there ("{{ ... }}", "{% ... %}", at
+ * most 2,000 bytes, on any lines), 0 when it is none. HTML is read before it is rendered, too. */
+size_t text_liquid_length(struct str s);
 
 #endif

@@ -96,6 +96,15 @@ size_t text_entity(struct str s, uint32_t *c_out)
     return 0;
 }
 
+size_t text_liquid_length(struct str s)
+{
+    if (s.n < 4 || (s.p[1] != '{' && s.p[1] != '%'))
+        return 0;
+    const char close[2] = {s.p[1] == '{' ? '}' : '%', '}'};
+    const char *end = memmem(s.p + 2, MIN(s.n - 2, (size_t)2000), close, 2);
+    return end ? (size_t)(end - s.p) + 2 : 0;
+}
+
 size_t text_tag_length(struct str s)
 {
     if (s.n < 2)
@@ -109,7 +118,10 @@ size_t text_tag_length(struct str s)
     char quote = 0;
     for (size_t i = 1; i < s.n; i++) {
         char c = s.p[i];
-        if (quote ? c == quote : c == '"' || c == '\'')
+        size_t liquid = c == '{' ? text_liquid_length(str_from_index(s, i)) : 0;
+        if (liquid)
+            i += liquid - 1;
+        else if (quote ? c == quote : c == '"' || c == '\'')
             quote = quote ? 0 : c;
         else if (c == '>' && !quote)
             return i + 1;

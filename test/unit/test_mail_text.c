@@ -56,6 +56,10 @@ static const struct {
     {"<p", ""},
     {"</p>x</nope>", "x\n"},
     {"<li>alone", "- alone\n"},
+    {"<p>Hi {{ x | default: \"a  <b>\" }}!</p>", "Hi {{ x | default: \"a  <b>\" }}!\n"},
+    {"{% if a <b %}<b>x</b>{% endif %}", "{% if a <b %}x{% endif %}\n"},
+    {"<a href=\"{{ u | default: \"v\" }}\">Go</a>", "Go ({{ u | default: \"v\" }})\n"},
+    {"{{ open <b>x</b> {a} {", "{{ open x {a} {\n"},
 };
 
 static void test_cases(void **state)
@@ -89,9 +93,9 @@ static void test_prefixes(void **state)
 static void test_heavy(void **state)
 {
     (void)state;
-    static const char *const pieces[] = {"<a '", "<a \"",       "<!--",     "<",
-                                         "&",    "<script",     "<ul><li>", "<a href=x>",
-                                         "&#1",  "<div hidden>"};
+    static const char *const pieces[] = {"<a '",    "<a \"",    "<!--",       "<",   "&",
+                                         "<script", "<ul><li>", "<a href=x>", "&#1", "<div hidden>",
+                                         "{{",      "{%}",      "<a b={{"};
     for (size_t i = 0; i < countof(pieces); i++) {
         struct buf in, out;
         buf_init(&in, 1 << 20);
