@@ -51,7 +51,10 @@ static struct str field_value(json_t *fields, struct str name)
     if (!fields || !str_copy(name, key, sizeof key))
         return STR_NONE;
     json_t *v = json_object_get(fields, key);
-    return json_is_string(v) ? str_from(json_string_value(v), json_string_length(v)) : STR_NONE;
+    if (!json_is_string(v) ||
+        json_string_length(v) == 0) /* an empty text would be true in Liquid */
+        return STR_NONE;
+    return str_from(json_string_value(v), json_string_length(v));
 }
 
 static struct str variable(const struct job *j, const struct urls *u, json_t *fields,

@@ -50,7 +50,8 @@ void health_set_state(struct fleet *f, struct fserver *s, enum oper_state to, co
     check(from == to || (allowed[from] & (1u << to)));
     s->state = to;
     s->until = until;
-    snprintf(s->reason, sizeof s->reason, "%s", reason);
+    if (reason != s->reason)
+        snprintf(s->reason, sizeof s->reason, "%s", reason);
     if (to == OPER_HEALTHY)
         s->healthy_since = now_ms;
     if (to == OPER_OPEN)

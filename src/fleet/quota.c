@@ -67,6 +67,7 @@ void quota_configure(struct quota *q, const struct limits *c, int64_t now_ms)
 
 void quota_fill_pace(struct quota *q, int64_t now_ms)
 {
+    q->even_at_us = (now_ms + kinds[QUOTA_SECOND].span_ms) * 1000;
     for (int w = QUOTA_SECOND; w <= QUOTA_MINUTE; w++) {
         struct quota_line *l = &q->lines[w];
         if (l->limit)
@@ -122,9 +123,29 @@ void quota_return(struct quota *q)
     q->reserved--;
 }
 
+/* Dots of a limit per second leave evenly, at most a tenth of it at once: bursts that the wire
+ * shifts against each other would look like too many to the server's own clock. */
+static int64_t even_when(const struct quota *q, uint32_t ahead)
+{
+    uint64_t limit = q->lines[QUOTA_SECOND].limit;
+    if (!limit)
+        return 0;
+    int64_t step_us = (int64_t)(1000000 / MIN(limit, (uint64_t)1000000));
+    int64_t burst = (int64_t)MAX(limit / 10, (uint64_t)1);
+    return (q->even_at_us + step_us * ((int64_t)ahead - burst + 1) + 999) / 1000;
+}
+
+static void take_even(struct quota *q, int64_t now_ms)
+{
+    uint64_t limit = q->lines[QUOTA_SECOND].limit;
+    if (limit)
+        q->even_at_us =
+            MAX(q->even_at_us, now_ms * 1000) + (int64_t)(1000000 / MIN(limit, (uint64_t)1000000));
+}
+
 bool quota_may_dot(struct quota *q, int64_t now_ms, uint32_t ahead, int64_t *when_out)
 {
-    int64_t when = now_ms;
+    int64_t when = MAX(now_ms, even_when(q, ahead));
     for (int w = QUOTA_SECOND; w <= QUOTA_MINUTE; w++) {
         struct quota_line *l = &q->lines[w];
         if (!l->limit)
@@ -145,6 +166,7 @@ bool quota_may_dot(struct quota *q, int64_t now_ms, uint32_t ahead, int64_t *whe
 void quota_take(struct quota *q, int64_t now_ms)
 {
     quota_return(q);
+    take_even(q, now_ms);
     for (int w = 0; w < QUOTA_WINDOWS; w++) {
         struct quota_line *l = &q->lines[w];
         if (l->window.counts)

@@ -27,7 +27,8 @@ struct quota_line {
 
 struct quota {
     struct quota_line lines[QUOTA_WINDOWS];
-    uint64_t reserved; /* picked, dot not left yet */
+    uint64_t reserved;  /* picked, dot not left yet */
+    int64_t even_at_us; /* per second: when the next dot is due on an even pace */
     enum counts counts;
 };
 
