@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -75,19 +74,17 @@ static pid_t spawn(const char *const *args, const char *preload, int out_fd, int
     return pid;
 }
 
-static void note_end(struct lab_daemon *d, int status, const struct rusage *use)
+static void note_end(struct lab_daemon *d, int status)
 {
     d->pid = 0;
-    d->peak_rss_kb = use->ru_maxrss;
     d->status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
 bool lab_daemon_alive(struct lab_daemon *d)
 {
-    struct rusage use;
     int status = 0;
-    if (d->pid > 0 && wait4(d->pid, &status, WNOHANG, &use) == d->pid)
-        note_end(d, status, &use);
+    if (d->pid > 0 && waitpid(d->pid, &status, WNOHANG) == d->pid)
+        note_end(d, status);
     return d->pid > 0;
 }
 
@@ -104,18 +101,10 @@ static bool died(struct lab_daemon *d, const char *log_path, struct err *e)
                    d->status, log_path);
 }
 
-static bool initialise(struct lab_daemon *d, int log_fd, const char *log_path, struct err *e)
+static bool initialise(struct lab_daemon *d, const char *log_path, struct err *e)
 {
     const char *args[] = {"postfleet", "init", "--data", d->dir, NULL};
-    d->pid = spawn(args, NULL, log_fd, log_fd);
-    if (d->pid < 0)
-        return err_set(e, ERR_FAILED, "cannot start a process: %s", strerror(errno));
-    int64_t until = clock_boot_ms() + START_MS;
-    while (lab_daemon_alive(d) && clock_boot_ms() < until)
-        nap(5);
-    if (d->pid > 0)
-        (void)lab_daemon_stop(d);
-    return d->status == 0 || died(d, log_path, e);
+    return lab_self_run(args, log_path, &d->status, e) && (d->status == 0 || died(d, log_path, e));
 }
 
 /* Waits for its socket and the first answer. */
@@ -207,7 +196,7 @@ bool lab_daemon_start(struct lab_daemon *d, const struct lab_daemon_config *cfg,
     bool ok = true;
     snprintf(db, sizeof(db), "%s/postfleet.db", d->dir);
     if (!cfg->with_web && access(db, F_OK) != 0)
-        ok = initialise(d, log_fd, cfg->log_path, e);
+        ok = initialise(d, cfg->log_path, e);
     if (ok && cfg->with_web)
         ok = start_all(d, cfg, log_fd, e);
     else if (ok && !start_core(d, cfg, log_fd))
@@ -244,6 +233,36 @@ bool lab_daemon_call(struct lab_daemon *d, const char *op, json_t *args, struct 
 bool lab_daemon_do(struct lab_daemon *d, const char *op, json_t *args, struct err *e)
 {
     return lab_daemon_call(d, op, args, STR_NONE, NULL, e);
+}
+
+/* VmHWM: what the process itself had, not what it was forked from. */
+double lab_daemon_peak_mb(const struct lab_daemon *d)
+{
+    char path[64], line[256];
+    double kb = 0;
+    snprintf(path, sizeof(path), "/proc/%ld/status", (long)d->pid);
+    FILE *in = fopen(path, "re");
+    while (in && fgets(line, sizeof(line), in))
+        if (!strncmp(line, "VmHWM:", 6))
+            kb = strtod(line + 6, NULL);
+    if (in)
+        fclose(in);
+    return kb / 1024;
+}
+
+bool lab_self_run(const char *const *args, const char *log_path, int *status_out, struct err *e)
+{
+    int log_fd = open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    if (log_fd < 0)
+        return err_set(e, ERR_FAILED, "%s: %s", log_path, strerror(errno));
+    struct lab_daemon child = {.pid = spawn(args, NULL, log_fd, log_fd)};
+    close(log_fd);
+    if (child.pid < 0)
+        return err_set(e, ERR_FAILED, "cannot start a process: %s", strerror(errno));
+    while (lab_daemon_alive(&child))
+        nap(2);
+    *status_out = child.status;
+    return true;
 }
 
 /* ---- folders ---- */

@@ -18,8 +18,7 @@ struct lab_daemon {
     char http[128];         /* where its HTTP listens; empty: it has none */
     pid_t pid;              /* 0: none runs */
     struct link_client *link;
-    int64_t peak_rss_kb; /* of the last process that ended */
-    int status;          /* its exit status; 128 + signal */
+    int status; /* of the last process that ended; 128 + signal */
 };
 
 struct lab_daemon_config {
@@ -43,6 +42,13 @@ bool lab_daemon_call(struct lab_daemon *d, const char *op, json_t *args, struct 
                      json_t **data_out, struct err *e) MUST_USE;
 /* The same without tail and answer. */
 bool lab_daemon_do(struct lab_daemon *d, const char *op, json_t *args, struct err *e) MUST_USE;
+
+/* The most resident memory its process had so far, in MB; of the whole daemon: the parent's. */
+double lab_daemon_peak_mb(const struct lab_daemon *d);
+/* Runs this binary with other arguments (ending with NULL) to its end; its output goes to the log.
+ * False only when it could not be started. */
+bool lab_self_run(const char *const *args, const char *log_path, int *status_out,
+                  struct err *e) MUST_USE;
 
 /* ---- folders ---- */
 
