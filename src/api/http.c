@@ -156,6 +156,7 @@ static enum MHD_Result refuse(struct inner *in)
 
 struct head {
     unsigned lengths, codings;
+    bool is_odd; /* a name with a blank: another reader may take it for something else */
     const char *length, *coding, *authorization, *type;
 };
 
@@ -165,6 +166,8 @@ static enum MHD_Result look_at_header(void *cls, enum MHD_ValueKind kind, const 
     (void)kind;
     struct head *h = cls;
     struct str n = str_of(name);
+    for (size_t i = 0; i < n.n; i++)
+        h->is_odd = h->is_odd || (unsigned char)n.p[i] <= ' ';
     if (str_iis(n, "content-length")) {
         h->lengths++;
         h->length = value;
@@ -183,7 +186,9 @@ static bool check_framing(struct http_request *r, const struct head *h)
 {
     uint64_t n = 0;
     const char *wrong = NULL;
-    if (h->lengths && h->codings)
+    if (h->is_odd)
+        wrong = "a header's name has a blank in it";
+    else if (h->lengths && h->codings)
         wrong = "the request has both Content-Length and Transfer-Encoding";
     else if (h->lengths > 1 || h->codings > 1)
         wrong = "the request states its length more than once";
