@@ -61,8 +61,13 @@ static bool write_all(struct body *b, const char *p, size_t n, struct err *e)
 static bool spill(struct body *b, struct err *e)
 {
     b->fd = body_temp_file(b->dir, e);
-    if (b->fd < 0 || !write_all(b, b->small.p, b->small.n, e))
+    if (b->fd < 0)
         return false;
+    if (!write_all(b, b->small.p, b->small.n, e)) {
+        close(b->fd); /* body_free gives back the bytes of a spilled body: this one is none */
+        b->fd = -1;
+        return false;
+    }
     buf_free(&b->small);
     return true;
 }
