@@ -201,14 +201,12 @@ def test_newer_database():
         used_folder(scene)
         path = Path(scene.daemon.data, "postfleet.db")
         db = sqlite3.connect(path)
-        tables = [r[0] for r in db.execute("SELECT name FROM sqlite_master WHERE type='table'")]
-        if db.execute("PRAGMA user_version").fetchone()[0]:
-            db.execute("PRAGMA user_version = 9999")
-        if "migration" in tables:
-            columns = [r[1] for r in db.execute("PRAGMA table_info(migration)")]
-            row = db.execute("SELECT * FROM migration ORDER BY 1 DESC LIMIT 1").fetchone()
-            db.execute(f"INSERT INTO migration VALUES ({','.join('?' * len(columns))})",
-                       [9999 if isinstance(row[0], int) else "9999-later"] + list(row[1:]))
+        tables = [r[0] for r in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        table = next(t for t in tables if "version" in t)
+        columns = [r[1] for r in db.execute(f"PRAGMA table_info({table})")]
+        row = dict(zip(columns, db.execute(f"SELECT * FROM {table} LIMIT 1").fetchone()), version=9999)
+        db.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})",
+                   list(row.values()))
         db.commit()
         db.close()
         serve_fails(scene, 1, ["newer", "version"], "a database of a newer version")
@@ -272,7 +270,7 @@ def test_full_disk():
 
 def fill_and_free(scene, cycle):
     d = scene.daemon
-    mail = write(scene, "m.eml", "Subject: x\r\n\r\n" + "x" * 200_000 + "\r\n")
+    mail = write(scene, "m.eml", "Subject: x\r\n\r\n" + ("x" * 70 + "\r\n") * 3000)
     filler = Path(d.data, "filler")
     with open(filler, "wb", buffering=0) as f:
         try:

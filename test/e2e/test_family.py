@@ -15,7 +15,7 @@ from scene import Scene  # noqa: E402
 def test_slow_family():
     found = {a[0] for a in socket.getaddrinfo("both.test", 25, type=socket.SOCK_STREAM)}
     tap.equal(found, {socket.AF_INET, socket.AF_INET6}, "the name has both families")
-    with Scene({"a": {}}) as scene:
+    with Scene({"a": {}}, env={"POSTFLEET_PUBLIC_URL": "http://127.0.0.1"}) as scene:
         port = scene.witness.ports["a"]
         netns.nft("add table ip6 hole")
         netns.nft("add chain ip6 hole out { type filter hook output priority 0; }")

@@ -58,7 +58,9 @@ def test_fallback_and_spill():
         tap.equal(shares(scene), {"small": 30, "spare": 70}, "at the limit the rest spills over")
         scene.judge("run", people, "spill", uncertain_max=0)
         scene.daemon.campaign("wait", 20, group="patient", html=None)
-        wait_for(lambda: scene.daemon.report("wait")["state"] == "stalled", 10, "the group to stall")
+        wait_for(lambda: "wait" in scene.daemon.cli("queue", "summary", "--json"), 10, "a class to wait")
+        said = scene.daemon.cli("queue", "summary", "--json")
+        tap.ok("small" in said or "quota" in said or "limit" in said, "queue summary says for what", said)
         tap.equal(sum(shares(scene).values()), 100, "--at-limit wait: nothing moves on")
 
 

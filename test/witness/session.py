@@ -45,9 +45,6 @@ class Session(asyncio.Protocol):
     # -- connection -------------------------------------------------------------------------
     def connection_made(self, transport):
         self.transport = transport
-        if self.number:  # the same session, now over TLS
-            self.after_tls()
-            return
         self.number = self.server.opened(self)
         if self.server.behave.get("tls") == "tls":
             self.note_tls()
@@ -55,9 +52,10 @@ class Session(asyncio.Protocol):
         self.flush()
 
     def after_tls(self):
+        """What came in already is the client's first words over TLS."""
         self.note_tls()
-        self.buffer.clear()
         self.blocked = False
+        self.work()
 
     def note_tls(self):
         ssl_object = self.transport.get_extra_info("ssl_object")
@@ -204,6 +202,7 @@ class Session(asyncio.Protocol):
 
     async def upgrade(self):
         loop = asyncio.get_running_loop()
+        self.buffer.clear()  # plaintext behind STARTTLS is never believed
         try:
             self.transport = await loop.start_tls(self.transport, self, self.server.tls_context,
                                                   server_side=True)
