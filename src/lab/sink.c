@@ -111,11 +111,19 @@ static void count_open(struct sink_listener *l, int change)
         atomic_store_explicit(&l->tally.most_open, open, memory_order_relaxed);
 }
 
+/* By name: a process that was forked from us may hold the descriptor a moment longer than we do,
+ * and close alone would then leave its events coming. */
+static void unwatch(struct sink *s, int fd)
+{
+    (void)epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+}
+
 static void conn_end(struct sink *s, struct sink_conn *c, bool reset)
 {
     if (c->is_dead)
         return;
     c->is_dead = true;
+    unwatch(s, c->fd);
     sink_socket_close(c, reset);
     heap_remove(&s->timers, &c->timer);
     list_remove(&c->node);
@@ -313,8 +321,10 @@ static void accept_some(struct sink *s, struct sink_listener *l)
 
 static void stop_listening(struct sink *s, struct sink_listener *l)
 {
-    if (l->fd >= 0)
-        close(l->fd); /* leaves the epoll set by itself */
+    if (l->fd >= 0) {
+        unwatch(s, l->fd);
+        close(l->fd);
+    }
     l->fd = -1;
     list_each_safe(it, &l->conns) conn_end(s, list_entry(it, struct sink_conn, node), true);
 }
