@@ -82,6 +82,7 @@ static void apply_server(struct core *c, const struct server *s, bool at_start)
         list_each_safe(it, &o->sessions)
         {
             struct session *x = list_entry(it, struct session, link);
+            x->is_old = true;
             if (x->is_ready && x->n_jobs == 0)
                 session_quit(x);
         }
@@ -103,8 +104,23 @@ static void remove_missing(struct core *c, const struct loading *x)
     }
 }
 
+static void remove_missing_groups(struct core *c, const struct loading *x)
+{
+    size_t pos = 0;
+    uint64_t num = 0;
+    void *name = NULL;
+    while (map_u64_next(c->group_names, &pos, &num, &name)) {
+        bool listed = false;
+        for (size_t i = 0; i < x->n_groups && !listed; i++)
+            listed = x->groups[i]->num == num;
+        if (!listed)
+            fleet_remove_group(c->fleet, (uint32_t)num);
+    }
+}
+
 static void apply_groups(struct core *c, const struct loading *x)
 {
+    remove_missing_groups(c, x);
     for (size_t i = 0; i < x->n_groups; i++) {
         const struct group *g = x->groups[i];
         char *old = map_u64_get(c->group_names, g->num);

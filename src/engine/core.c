@@ -273,7 +273,7 @@ static bool start(struct core *c, struct err *e)
 static bool any_dot_out(struct core *c)
 {
     for (size_t i = 0; i < c->n_outlets; i++)
-        if (c->outlets[i] && c->outlets[i]->n_wire)
+        if (c->outlets[i] && (c->outlets[i]->n_wire || c->outlets[i]->n_rendering))
             return true;
     return false;
 }

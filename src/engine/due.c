@@ -9,12 +9,25 @@
 
 #define PICKS_PER_TURN 2000
 
+/* The domain that a server must be allowed to send from, lower case; "" : the server's own From. */
+static void from_domain(const struct job *j, char *out, size_t size)
+{
+    struct str from = j->run ? str_of(j->run->content ? j->run->content->from_domain : "")
+                             : j->item->envelope_from;
+    ptrdiff_t at = str_rchr(from, '@');
+    str_copy(at < 0 ? from : str_from_index(from, (size_t)at + 1), out, size);
+    for (char *p = out; *p; p++)
+        *p = ascii_lower(*p);
+}
+
 static struct class *class_of(struct core *c, struct job *j)
 {
-    char key[400];
-    const char *domain = j->run && j->run->content ? j->run->content->from_domain : j->from;
-    int n = snprintf(key, sizeof key, "%d/%u/%u/%u/%s", j->item->lane, j->item->group_num,
-                     j->item->campaign_num, j->provider, domain);
+    char key[400], domain[256];
+    from_domain(j, domain, sizeof domain);
+    /* What was tried, or must keep its server, stands apart: it may wait where others need not. */
+    int n =
+        snprintf(key, sizeof key, "%d/%u/%u/%u/%u/%d/%s", j->item->lane, j->item->group_num,
+                 j->item->campaign_num, j->provider, j->item->keep_server, j->n_tried > 0, domain);
     struct class *k = map_str_get(c->classes, str_from(key, (size_t)n));
     if (k)
         return k;
@@ -25,6 +38,7 @@ static struct class *class_of(struct core *c, struct job *j)
     k->group_num = j->item->group_num ? j->item->group_num : c->default_group;
     k->campaign_num = j->item->campaign_num;
     k->provider = j->provider;
+    k->is_special = j->n_tried > 0 || j->item->keep_server;
     snprintf(k->from_domain, sizeof k->from_domain, "%s", domain);
     map_str_set(c->classes, str_from(key, (size_t)n), k);
     return k;
@@ -53,7 +67,7 @@ static void park(struct core *c, struct class *k, const struct pick *p, int64_t 
 
 void due_add(struct core *c, struct job *j, bool first)
 {
-    if (!j->class)
+    if (!j->class || j->n_tried == 1 || j->class->is_special)
         j->class = class_of(c, j);
     j->place = JOB_READY;
     if (first || j->n_tried)
@@ -153,6 +167,11 @@ static bool pick_for(struct core *c, struct class *k)
     if (a.n_tried)
         memcpy(a.tried, j->tried, a.n_tried * sizeof *a.tried);
     fleet_pick(c->fleet, &a, core_steady(c), &p);
+    if (j->n_tried >= FLEET_TRIED_MAX && p.kind == PICK_SEND) { /* enough for one round */
+        fleet_return(c->fleet, p.server_num, core_steady(c));
+        p.kind = PICK_GIVE_UP;
+        p.bound = BOUND_TRIED;
+    }
     switch (p.kind) {
     case PICK_SEND:
         k->bound = BOUND_NONE;

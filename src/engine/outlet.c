@@ -113,11 +113,21 @@ static bool pace_allows(struct outlet *o)
 }
 
 /* One at a time where the server has yet to prove itself, or not at all. */
-static bool health_allows(struct outlet *o)
+static bool health_allows(struct outlet *o, const struct session *s)
 {
     struct core *c = o->core;
-    return fleet_transactions(c->fleet, o->num, core_steady(c)) > 0 &&
+    uint32_t most = fleet_transactions(c->fleet, o->num, core_steady(c));
+    return most > 0 && o->n_busy < most + (s->n_jobs > 0) &&
            (!fleet_one_at_a_time(c->fleet, o->num) || o->n_wire == 0);
+}
+
+/* A message that met a stale connection wants a fresh one: an idle old one makes room for it. */
+static bool make_room(struct outlet *o, struct session *s)
+{
+    uint32_t allowed = fleet_connections(o->core->fleet, o->num, core_steady(o->core));
+    if (s->n_jobs == 0 && o->n_sessions >= allowed)
+        session_quit(s);
+    return true;
 }
 
 static bool give_all(struct outlet *o)
@@ -128,10 +138,10 @@ static bool give_all(struct outlet *o)
     {
         struct session *s = list_entry(it, struct session, link);
         while (session_can_take(s)) {
-            if (!health_allows(o) || !core_may_send(c) || !pace_allows(o))
+            if (!health_allows(o, s) || !core_may_send(c) || !pace_allows(o))
                 return gave;
             struct job *j = next_job(o);
-            if (!j)
+            if (!j || (j->stale_once && s->given && make_room(o, s)))
                 return gave;
             list_remove(&j->link);
             o->n_backlog--;
@@ -164,11 +174,13 @@ static void quit_idle(struct outlet *o)
     const struct server *s = o->server->server;
     int64_t boot = loop_now_ms(c->loop);
     bool leave = s->admin != ADMIN_ACTIVE || c->is_stopping || o->is_removed;
+    uint32_t allowed = fleet_connections(c->fleet, o->num, core_steady(c));
     list_each_safe(it, &o->sessions)
     {
         struct session *x = list_entry(it, struct session, link);
         bool idle = x->is_ready && x->n_jobs == 0 && !x->quitting;
-        if (idle && (leave || boot - x->idle_since >= IDLE_MS))
+        bool surplus = allowed && o->n_sessions > allowed;
+        if (idle && (leave || surplus || boot - x->idle_since >= IDLE_MS))
             session_quit(x);
     }
 }

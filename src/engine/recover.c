@@ -97,9 +97,14 @@ static void later(struct recovery *x, struct outcome *o, enum verdict v, bool is
     }
 }
 
+static bool settle_uncertain(struct recovery *x, struct db *db, const struct lease_item *it,
+                             const struct journal_record *r, struct err *e);
+
 static bool settle_outcome(struct recovery *x, struct db *db, const struct lease_item *it,
                            const struct journal_record *r, struct err *e)
 {
+    if (r->verdict == VERDICT_UNCERTAIN)
+        return settle_uncertain(x, db, it, r, e);
     struct outcome o = outcome_of(it);
     o.a.state = (enum message_state)r->state;
     o.a.verdict = (enum verdict)r->verdict;
@@ -112,6 +117,7 @@ static bool settle_outcome(struct recovery *x, struct db *db, const struct lease
     o.a.why = STR("read from the journal after a crash");
     o.took = r->verdict == VERDICT_ACCEPTED || r->verdict == VERDICT_UNCERTAIN;
     o.took_at = r->at;
+    o.provisional_until = r->hard ? clock_wall_ms() + PROVISIONAL_MS : 0;
     if (!message_state_is_final(o.a.state))
         later(x, &o, o.a.verdict, false);
     x->n_outcomes++;
@@ -122,7 +128,8 @@ static bool settle_uncertain(struct recovery *x, struct db *db, const struct lea
                              const struct journal_record *r, struct err *e)
 {
     struct outcome o = outcome_of(it);
-    o.a.state = MESSAGE_UNCERTAIN;
+    if (r)
+        o.a.state = MESSAGE_UNCERTAIN;
     o.a.verdict = VERDICT_UNCERTAIN;
     o.a.phase = PHASE_DOT;
     o.a.server_num = r ? r->server_num : 0;
@@ -140,6 +147,14 @@ static bool settle_uncertain(struct recovery *x, struct db *db, const struct lea
     return add(x, db, &o, e);
 }
 
+/* A record of an attempt that the database does not know. Its number may be more than one ahead:
+ * a refusal at MAIL leaves no record here, and its row may have come too late. */
+static bool is_ahead(const struct journal_record *r, const struct lease_item *it)
+{
+    uint8_t d = (uint8_t)(r->n - (uint8_t)it->tries);
+    return d >= 1 && d <= 127;
+}
+
 /* *open_out: the message is not settled and goes on. */
 static bool settle_item(struct recovery *x, struct db *db, const struct lease_item *it,
                         bool *open_out, struct err *e)
@@ -148,8 +163,8 @@ static bool settle_item(struct recovery *x, struct db *db, const struct lease_it
     const struct journal_record *r = f ? &f->r : NULL;
     *open_out = false;
     if (x->health == JOURNAL_LOST)
-        return settle_uncertain(x, db, it, r, e);
-    if (r && r->n == (uint8_t)(it->tries + 1)) {
+        return settle_uncertain(x, db, it, r && is_ahead(r, it) ? r : NULL, e);
+    if (r && is_ahead(r, it)) { /* the journal knows more than the database */
         if (r->kind == JOURNAL_OUTCOME)
             return settle_outcome(x, db, it, r, e);
         if (r->kind == JOURNAL_INTENT)

@@ -245,9 +245,11 @@ static void done(struct pool_job *d)
 {
     struct job *j = container_of(d, struct job, desk);
     struct outlet *o = j->outlet;
-    o->n_rendering--;
     if (j->run)
         content_drop(j->run->content);
+    if (!core_outlet(j->core, j->server->server->num))
+        return; /* the engine has stopped: a start finds the message ready */
+    o->n_rendering--;
     if (!j->render_failed) {
         outlet_take(o, j);
         return;

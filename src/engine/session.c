@@ -33,7 +33,9 @@ static void on_timer(void *arg)
     s->timer_at = INT64_MAX;
     if (s->dot_since && now - s->dot_since >= DOT_SLOW_MS) {
         s->dot_since = 0;
-        fleet_slow_dot(s->core->fleet, s->outlet->num, true, core_steady(s->core));
+        s->is_slow = true;
+        if (s->outlet->n_slow++ == 0)
+            fleet_slow_dot(s->core->fleet, s->outlet->num, true, core_steady(s->core));
     }
     if (s->smtp)
         smtp_client_tick(s->smtp, now);
@@ -61,6 +63,7 @@ static void take_off_wire(struct session *s, struct job *j)
     s->outlet->n_wire--;
     if (s->n_jobs == 0) {
         s->core->n_active--;
+        s->outlet->n_busy--;
         s->idle_since = loop_now_ms(s->core->loop);
     }
     j->session = NULL;
@@ -120,6 +123,20 @@ static void withdrawn(struct job *j)
     outlet_unpick(j);
 }
 
+/* The watch over an unanswered dot ends; the next message may come after the pause. */
+static void dot_answered(struct session *s)
+{
+    int64_t pause = s->outlet->server->server->limits.pause_between_ms;
+    s->dot_since = 0;
+    if (s->is_slow) {
+        s->is_slow = false;
+        if (--s->outlet->n_slow == 0)
+            fleet_slow_dot(s->core->fleet, s->outlet->num, false, core_steady(s->core));
+    }
+    if (pause)
+        s->next_at = loop_now_ms(s->core->loop) + pause;
+}
+
 static void on_done(struct session *s, const struct smtp_event *ev)
 {
     struct job *j = job_of(s, ev->id);
@@ -127,11 +144,9 @@ static void on_done(struct session *s, const struct smtp_event *ev)
     bool dot_left =
         j->dot_permitted && (ev->end == SMTP_END_ACCEPTED || ev->end == SMTP_END_UNCERTAIN ||
                              (ev->end == SMTP_END_REFUSED && ev->phase == SMTP_PHASE_DOT));
-    bool was_slow = s->dot_since == 0 && j->dot_permitted;
     take_off_wire(s, j);
-    s->dot_since = 0;
-    if (was_slow)
-        fleet_slow_dot(s->core->fleet, s->outlet->num, false, core_steady(s->core));
+    if (j->dot_permitted)
+        dot_answered(s);
     journal_end(j, !dot_left);
     if (ev->end == SMTP_END_WITHDRAWN) {
         if (j->dot_permitted)
@@ -289,7 +304,8 @@ static void write_out(struct session *s)
 static bool is_used_up(const struct session *s)
 {
     uint32_t most = s->outlet->server->server->limits.max_messages_per_connection;
-    return s->is_ready && !s->quitting && s->n_jobs == 0 && most && s->given >= most;
+    return s->is_ready && !s->quitting && s->n_jobs == 0 &&
+           (s->is_old || (most && s->given >= most));
 }
 
 void session_pump(struct session *s)
@@ -327,7 +343,10 @@ void session_pump(struct session *s)
 
 static bool must_withdraw(struct core *c, struct job *j)
 {
-    return j->is_suppressed || j->is_cancelled || c->is_paused || c->is_held || c->is_stopping ||
+    const struct outlet *o = j->outlet;
+    return o->is_removed || o->server->server->admin == ADMIN_PAUSED ||
+           o->server->server->admin == ADMIN_DISABLED || j->is_suppressed || j->is_cancelled ||
+           c->is_paused || c->is_held || c->is_stopping ||
            (j->run && j->run->state != RUN_RUNNING) ||
            (j->item->expires_at && core_steady(c) >= j->item->expires_at);
 }
@@ -391,6 +410,8 @@ bool session_can_take(struct session *s)
         return false;
     const struct server *cfg = s->outlet->server->server;
     uint32_t most = cfg->limits.max_messages_per_connection;
+    if (s->is_old)
+        return false;
     enum smtp_take take = smtp_client_can_take(s->smtp);
     if (take == SMTP_TAKE_NO || (most && s->given >= most) ||
         loop_now_ms(s->core->loop) < s->next_at)
@@ -414,8 +435,10 @@ void session_give(struct session *s, struct job *j)
     check(s->n_jobs < countof(s->jobs));
     j->place = JOB_WIRE;
     j->has_intent = j->dot_asked = j->dot_permitted = false;
-    if (s->n_jobs == 0)
+    if (s->n_jobs == 0) {
         s->core->n_active++;
+        s->outlet->n_busy++;
+    }
     s->jobs[s->n_jobs++] = j;
     j->session = s;
     s->outlet->n_wire++;
@@ -544,7 +567,9 @@ void session_close(struct session *s)
     struct outlet *o = s->outlet;
     s->is_over = true;
     if (s->in_pump)
-        return;         /* the pump closes when it is done */
+        return; /* the pump closes when it is done */
+    if (s->is_slow)
+        dot_answered(s);
     while (s->n_jobs) { /* only when the engine stops: the machine has no say any more */
         struct job *j = s->jobs[0];
         bool left = smtp_client_dot_left(s->smtp, j->item->message_id);

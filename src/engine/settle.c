@@ -15,6 +15,7 @@
 
 struct entry {
     struct outcome o;
+    struct box *of;  /* its strings are borrowed until this is written */
     struct box *box; /* LATER or END: one fewer is left in it */
     uint64_t ticket; /* 0: no intent to settle */
     bool closes;     /* the box's last one: the lease is closed with it */
@@ -59,6 +60,7 @@ static void batch_done(struct ledger_job *lj)
             journal_settle(c->journal, x->ticket);
         if (x->suppressed)
             campaigner_suppressed(c, x->o.key);
+        x->of->pending--;
         if (x->closes)
             campaigner_box_empty(c, x->box);
         else if (x->o.kind == OUTCOME_LATER && x->o.due != INT64_MAX)
@@ -130,6 +132,8 @@ static struct entry *begin_outcome(struct job *j, enum outcome_kind kind, enum m
     struct core *c = j->core;
     struct lease_item *it = j->item;
     struct entry *x = batch_add(c);
+    x->of = j->box;
+    j->box->pending++;
     x->o = (struct outcome){.kind = kind,
                             .contact_id = it->contact_id,
                             .campaign_num = it->campaign_num,
@@ -408,7 +412,7 @@ void settle_round_over(struct job *j, const struct pick *p)
                                "no server of its group may send this From address");
         return;
     }
-    if (j->last_verdict == VERDICT_PROTOCOL && j->last_permanent) {
+    if (j->last_verdict == VERDICT_PROTOCOL && j->last_permanent && p->bound == BOUND_TRIED) {
         settle_without_attempt(j, MESSAGE_FAILED, "no server can take this message as it is");
         return;
     }

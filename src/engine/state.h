@@ -83,7 +83,8 @@ struct box { /* a lease in memory with its jobs */
     struct list link;
     struct lease *lease;
     struct job *jobs;
-    uint32_t left; /* jobs without a posted end */
+    uint32_t left;    /* jobs without a posted end */
+    uint32_t pending; /* outcomes the ledger still has: their strings are borrowed */
 };
 
 struct class
@@ -96,6 +97,7 @@ struct class
     struct list ready;
     uint32_t n;
     bool is_runnable;
+    bool is_special; /* tried before in this round, or bound to one server */
     enum bound bound;
     uint16_t bound_server;
     int64_t parked_since;
@@ -154,6 +156,8 @@ struct session {      /* a connection to a server */
     struct smtp_client *smtp;
     struct timer *timer;
     int64_t timer_at;
+    bool is_slow; /* its dot has waited over DOT_SLOW_MS */
+    bool is_old;  /* the server's settings changed: no further message */
     bool is_open, is_ready, is_probe, is_over, writable, in_pump, quitting;
     struct job *jobs[2]; /* on the wire: the older first */
     uint32_t n_jobs;
@@ -171,6 +175,8 @@ struct outlet { /* a server at work */
     uint32_t n_backlog, n_rendering, n_wire;
     struct list sessions;
     uint32_t n_sessions, n_connecting;
+    uint32_t n_busy;      /* sessions with a message on the wire */
+    uint32_t n_slow;      /* sessions with a slow dot */
     int64_t next_open_at; /* boot ms: new connections are paced */
     struct timer *timer;  /* pace, pauses */
     bool is_removed, pump_again;

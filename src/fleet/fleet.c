@@ -272,7 +272,8 @@ int64_t fleet_dot_at(struct fleet *f, uint16_t num, uint32_t ahead, int64_t now_
 uint32_t fleet_transactions(struct fleet *f, uint16_t num, int64_t now_ms)
 {
     struct fserver *s = fleet_find(f, num);
-    return s && !f->common_cause && health_may_send(s, now_ms) ? health_capacity(s, now_ms) : 0;
+    bool may = s && s->admin == ADMIN_ACTIVE && !f->common_cause && health_may_send(s, now_ms);
+    return may ? health_capacity(s, now_ms) : 0;
 }
 
 bool fleet_one_at_a_time(struct fleet *f, uint16_t num)
@@ -292,7 +293,7 @@ void fleet_undot(struct fleet *f, uint16_t num, int64_t dot_at, int64_t now_ms)
 uint32_t fleet_connections(struct fleet *f, uint16_t num, int64_t now_ms)
 {
     struct fserver *s = fleet_find(f, num);
-    if (!s || f->common_cause)
+    if (!s || f->common_cause || s->admin != ADMIN_ACTIVE)
         return 0;
     if (s->is_cold || s->state == OPER_HALF_OPEN)
         return health_may_send(s, now_ms) ? 1 : 0;
