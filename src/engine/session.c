@@ -172,14 +172,16 @@ static void on_done(struct session *s, const struct smtp_event *ev)
     settle_attempt(j, &end);
 }
 
-/* The way to a ready session failed, or a ready one ended: the message at the head of the backlog
- * bears it, so that it goes elsewhere at once and its attempts tell why. */
+/* The way to a ready session failed, or one ended that never carried a message: the message at the
+ * head of the backlog bears it, so that it goes elsewhere at once and its attempts tell why. A
+ * session that did carry has told its faults by the ends of its messages. */
 static void connection_failed(struct session *s, const struct ending *end)
 {
     struct outlet *o = s->outlet;
     struct job *j = list_first(&o->backlog, struct job, link);
-    if (s->is_ready || s->is_probe || !j) {
-        if (!s->is_ready || s->is_probe)
+    bool has_carried = s->is_ready && s->given > 0;
+    if (has_carried || s->is_probe || !j) {
+        if (!has_carried || s->is_probe)
             settle_connection(o, end, s->is_probe, false);
         return;
     }
@@ -351,6 +353,14 @@ static bool must_withdraw(struct core *c, struct job *j)
            (j->item->expires_at && core_steady(c) >= j->item->expires_at);
 }
 
+/* Up to this ticket a dot may leave: what is on the disk, and for bulk as many intents ahead of it
+ * as the user allows (ledger.ahead; each may become uncertain in a power cut). */
+static uint64_t durable_for(const struct core *c, const struct job *j)
+{
+    uint64_t ahead = j->item->lane == LANE_BULK ? c->cfg->ledger_ahead : 0;
+    return journal_durable(c->journal) + ahead;
+}
+
 static void permit_in(struct session *s, struct job *j)
 {
     struct core *c = s->core;
@@ -361,7 +371,7 @@ static void permit_in(struct session *s, struct job *j)
         smtp_client_withdraw(s->smtp, j->item->message_id, loop_now_ms(c->loop));
         return;
     }
-    if (j->ticket > journal_durable(c->journal)) {
+    if (j->ticket > durable_for(c, j)) {
         if (list_empty(&j->waiting))
             list_push_back(&c->waiting_intents, &j->waiting);
         return;
@@ -384,7 +394,6 @@ void session_permit(struct job *j)
 
 void session_intents_durable(struct core *c)
 {
-    uint64_t durable = journal_durable(c->journal);
     struct list waiting;
     list_init(&waiting);
     for (struct list *n = list_pop_front(&c->waiting_intents); n;
@@ -392,7 +401,7 @@ void session_intents_durable(struct core *c)
         list_push_back(&waiting, n);
     for (struct list *n = list_pop_front(&waiting); n; n = list_pop_front(&waiting)) {
         struct job *j = list_entry(n, struct job, waiting);
-        if (j->ticket > durable) {
+        if (j->ticket > durable_for(c, j)) {
             list_push_back(&c->waiting_intents, n);
         } else if (j->session) {
             struct session *s = j->session;
