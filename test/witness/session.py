@@ -206,7 +206,7 @@ class Session(asyncio.Protocol):
         try:
             self.transport = await loop.start_tls(self.transport, self, self.server.tls_context,
                                                   server_side=True)
-        except (OSError, EOFError, AttributeError):
+        except (OSError, EOFError, AttributeError, TypeError):  # TypeError: it has no certificate
             self.close()
             return
         self.after_tls()

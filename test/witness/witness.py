@@ -12,6 +12,7 @@ a line, and answers each with one line: {"op": "behave", "server": NAME, "behave
 import asyncio
 import collections
 import json
+import re
 import socket
 import ssl
 import struct
@@ -21,6 +22,14 @@ from record import Record
 from session import GOOD, Session
 
 ODD = {"reply", "raw", "delay", "drop", "close", "hold", "trickle", "every", "silent"}
+
+def final_code(text):
+    """The code of the reply's last line; 0 when it is no SMTP code."""
+    for line in text.splitlines():
+        if line[3:4] != "-":
+            return int(line[:3]) if re.match(r"[2-5][0-9][0-9]", line) else 0
+    return 0
+
 
 class Server:
     """One listening port with its behaviour and its figures."""
@@ -105,7 +114,7 @@ class Server:
         text = self.behave.get("raw", {}).get("dot") or self.behave.get("reply", {}).get("dot")
         every = self.behave.get("every", {}).get("dot")
         odd = not every or (self.seen["dot"] + 1) % every == 0
-        code = int((text if text and odd else GOOD["dot"])[:3])
+        code = final_code(text if text and odd else GOOD["dot"])
         if odd and ("dot" in self.behave.get("drop", ()) or "dot" in self.behave.get("hold", ())):
             code = 0
         self.counts["dots"] += 1
