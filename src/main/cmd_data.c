@@ -136,12 +136,13 @@ static bool check_key(const char *dir, struct err *e)
     return ok;
 }
 
-static bool check_ledger(const char *dir, struct db *db, json_t *findings, struct err *e)
+static bool check_ledger(struct db *db, json_t *findings, struct err *e)
 {
 #ifdef HAVE_LEDGER_CHECK
-    return ledger_check(dir, db, findings, e);
+    size_t n = 0;
+    return ledger_check(db, add_finding, findings, &n, e);
 #else
-    (void)dir, (void)db, (void)findings;
+    (void)db, (void)findings;
     return err_set(e, ERR_FAILED, "this build has no ledger check");
 #endif
 }
@@ -155,7 +156,7 @@ int cmd_db_check(struct cmd *c)
     bool ok = open_database(dir, DB_READ_ONLY, &db, &e) && migrate_require_latest(db, &e) &&
               check_file(db, findings, &e) && check_key(dir, &e);
     if (ok && cmd_has(c, "ledger"))
-        ok = check_ledger(dir, db, findings, &e);
+        ok = check_ledger(db, findings, &e);
     int status = ok ? show_findings(findings, "the database is whole") : output_fail(&e);
     db_close(&db);
     json_decref(findings);
