@@ -235,7 +235,7 @@ static void print_uncertain(const struct demo *d, const struct demo_proof *p, FI
                 "report.\n",
                 (long long)d->t.uncertain, (unsigned long long)p->uncertain_arrived);
     if (d->t.pending)
-        fprintf(to, "  %lld were still waiting when the time was up.\n", (long long)d->t.pending);
+        fprintf(to, "  %lld were still waiting when it ended.\n", (long long)d->t.pending);
     if (d->t.bounced || d->t.failed || d->t.suppressed || d->t.other)
         fprintf(to, "  %lld bounced, %lld failed, %lld suppressed, %lld cancelled or expired.\n",
                 (long long)d->t.bounced, (long long)d->t.failed, (long long)d->t.suppressed,
