@@ -16,7 +16,7 @@ import json
 import sys
 
 FINAL = {"sent", "uncertain", "bounced", "failed", "suppressed", "cancelled", "expired"}
-STATES = FINAL | {"queued", "held"}
+STATES = FINAL | {"queued", "deferred", "held"}  # deferred: queued, shown as tried before
 
 
 class Findings:
@@ -134,7 +134,7 @@ def judge_report(found, report, rows, dots=()):
             "pending": report["pending"]}
     if report["recipients"] != sum(said.values()):
         found.disagree.append(f"recipients {report['recipients']} is not the sum of {said}")
-    count["pending"] = count.pop("queued", 0) + count.pop("held", 0)
+    count["pending"] = sum(count.pop(state, 0) for state in STATES - FINAL)
     for state, number in said.items():
         if number != count[state]:
             found.disagree.append(f"report says {state} {number}, the rows {count[state]}")
