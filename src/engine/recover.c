@@ -9,10 +9,16 @@
 #include "base/alloc.h"
 #include "base/check.h"
 #include "base/log.h"
+#include "store/events.h"
+#include "store/ledger_check.h"
 #include "store/settings.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+
+#define CHECK_BYTES_MAX  (INT64_C(128) << 20) /* of the database: a start shall not take minutes */
+#define CHECK_EVENTS_MAX 100
 
 struct fate { /* the last word of the journal on a message */
     struct journal_record r;
@@ -251,6 +257,62 @@ static bool set_epoch(struct core *c, struct db *db, struct err *e)
     return ok;
 }
 
+/* ---- after an unclean start the ledger is checked; what it finds is told, nothing is held */
+
+struct checking {
+    char *texts[CHECK_EVENTS_MAX];
+    size_t n;
+};
+
+static void on_finding(void *arg, const char *text)
+{
+    struct checking *k = arg;
+    log_event(LOG_ERROR, "ledger.finding", "%s", text);
+    if (k->n < CHECK_EVENTS_MAX)
+        k->texts[k->n++] = alloc_copy(text);
+}
+
+static bool keep_findings(struct core *c, struct db *db, const struct checking *k, struct err *e)
+{
+    bool ok = db_begin(db, e);
+    for (size_t i = 0; ok && i < k->n; i++) {
+        int64_t now = clock_wall_ms();
+        struct event ev = {.id = ids_next(&c->ids, now),
+                           .at = now,
+                           .kind = STR("ledger.finding"),
+                           .subject = STR("ledger"),
+                           .reason = str_of(k->texts[i])};
+        ok = events_append(db, &ev, e);
+    }
+    ok = ok && db_commit(db, e);
+    if (!ok && db_in_transaction(db))
+        db_rollback(db);
+    return ok;
+}
+
+static void check_ledger(struct core *c, struct db *db)
+{
+    struct checking k = {.n = 0};
+    struct stat st;
+    struct err e = {0};
+    size_t n = 0;
+    int64_t start = clock_boot_ms();
+    if (stat(db_path(db), &st) == 0 && st.st_size > CHECK_BYTES_MAX) {
+        log_event(LOG_NOTICE, "ledger.unchecked",
+                  "the database is large: `postfleet db check --ledger` looks at all of it");
+        return;
+    }
+    bool ok =
+        ledger_check(db, on_finding, &k, &n, &e) && (k.n == 0 || keep_findings(c, db, &k, &e));
+    if (!ok)
+        log_event(LOG_ERROR, "ledger.unchecked", "%s", e.text);
+    else
+        log_event(LOG_NOTICE, "ledger.checked", "%zu findings, %lld ms", n,
+                  (long long)(clock_boot_ms() - start));
+    for (size_t i = 0; i < k.n; i++)
+        free(k.texts[i]);
+}
+
 bool recover_ledger(struct core *c, struct db *db, struct err *e)
 {
     char dir[4200];
@@ -274,6 +336,8 @@ bool recover_ledger(struct core *c, struct db *db, struct err *e)
         log_event(LOG_NOTICE, "engine.recovered",
                   "%zu results from the journal, %zu uncertain, %zu messages go on", x.n_outcomes,
                   x.n_uncertain, x.n_ready);
+    if (ok && unclean)
+        check_ledger(c, db);
     free_fates(&x);
     journal_close(&old);
     c->epoch = (uint64_t)epoch + 1;
