@@ -54,10 +54,20 @@ static void pump_outlets(struct core *c)
     }
 }
 
+static void unstick_all(struct core *c)
+{
+    c->is_back = false;
+    for (size_t i = 0; i < c->n_outlets; i++)
+        if (c->outlets[i] && c->outlets[i]->server)
+            outlet_unstick(c->outlets[i]);
+}
+
 static void turn_end(void *arg)
 {
     struct core *c = arg;
     campaigner_tick(c);
+    if (c->is_back)
+        unstick_all(c);
     due_run(c);
     pump_outlets(c);
     session_hurry_journal(c);
@@ -103,6 +113,7 @@ static void fleet_state(void *arg, uint16_t num, enum oper_state from, enum oper
 static void fleet_common(void *arg, bool began, const char *reason)
 {
     struct core *c = arg;
+    c->is_back |= !began;
     core_event(c, began ? "fleet.cut_off" : "fleet.back", "all servers", reason, NULL);
     due_wake_all(c);
 }

@@ -185,11 +185,48 @@ static void quit_idle(struct outlet *o)
     }
 }
 
+int64_t outlet_waiting_since(const struct outlet *o)
+{
+    int64_t oldest = 0;
+    list_each(it, &o->sessions)
+    {
+        const struct session *s = list_entry(it, struct session, link);
+        for (uint32_t k = 0; k < s->n_jobs; k++) {
+            const struct job *j = s->jobs[k];
+            if (j->dot_permitted && (!oldest || j->dot_at < oldest))
+                oldest = j->dot_at;
+        }
+    }
+    return oldest;
+}
+
+/* After a cut network: TCP may take a minute to find its way again on old connections. One makes
+ * room, so that sending goes on at once: one that owes no answer to a dot if there is any. */
+void outlet_unstick(struct outlet *o)
+{
+    struct session *victim = NULL;
+    int64_t oldest = INT64_MAX;
+    if (o->n_sessions < MAX(o->server->server->limits.max_connections, 1u))
+        return;
+    list_each(it, &o->sessions)
+    {
+        struct session *s = list_entry(it, struct session, link);
+        int64_t at = s->n_jobs && s->jobs[0]->dot_permitted ? s->jobs[0]->dot_at : 0;
+        if (at < oldest) {
+            oldest = at;
+            victim = s;
+        }
+    }
+    if (victim)
+        session_close(victim);
+}
+
 void outlet_pump(struct outlet *o)
 {
     struct core *c = o->core;
     if (!o->server)
         return;
+    fleet_waiting(c->fleet, o->num, outlet_waiting_since(o));
     give_all(o);
     open_more(o);
     if (o->n_backlog &&

@@ -31,6 +31,8 @@ static void on_timer(void *arg)
     struct session *s = arg;
     int64_t now = loop_now_ms(s->core->loop);
     s->timer_at = INT64_MAX;
+    if (s->dot_since && fleet_in_common_cause(s->core->fleet))
+        s->dot_since = now; /* nobody answers: that is not this server's slowness */
     if (s->dot_since && now - s->dot_since >= DOT_SLOW_MS) {
         s->dot_since = 0;
         s->is_slow = true;
@@ -586,7 +588,8 @@ void session_close(struct session *s)
                              .phase = left ? PHASE_DOT : PHASE_MAIL,
                              .loss = LOSS_CLOSED,
                              .dot_left = left,
-                             .why = "this daemon stopped"};
+                             .why = s->core->is_stopping ? "this daemon stopped"
+                                                         : "given up after the network was cut"};
         take_off_wire(s, j);
         journal_end(j, !left);
         if (left)

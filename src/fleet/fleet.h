@@ -120,6 +120,10 @@ void fleet_report(struct fleet *f, const struct report *r, int64_t now_ms);
 /* The dot of a message has waited long: park the server for new mail until it is answered. */
 void fleet_slow_dot(struct fleet *f, uint16_t num, bool is_slow, int64_t now_ms);
 
+/* Since when (steady ms) the oldest dot on this server waits for its answer; 0: none does. When
+ * every server in use keeps silent for long, the network is suspected before any timeout passes. */
+void fleet_waiting(struct fleet *f, uint16_t num, int64_t since_ms);
+
 /* ---- time and probes */
 
 /* Moves states on; fills nums of servers to be probed now (no mail), at most max. */

@@ -24,6 +24,7 @@
 #define MAIL_BARRED_MS     900000  /* MAIL refused for good three times in a row */
 #define COMMON_SILENCE_MS  5000
 #define COMMON_PROBE_MS    2000
+#define WAITING_SILENCE_MS 20000 /* dots may take their time: no answer at all for so long */
 #define IN_USE_MS          60000
 
 /* Which moves exist; everything else is a bug. Administrative state is no part of it. */
@@ -208,6 +209,15 @@ static bool in_use(const struct fserver *s, int64_t now_ms)
 }
 
 /* Every server in use fails without a word and none has answered for a while: the fault is ours. */
+/* Nothing but silence from it: faults without a word, or dots that wait for long. */
+static bool is_silent(const struct fleet *f, const struct fserver *s, int64_t now_ms)
+{
+    bool is_out = s->state == OPER_OPEN || s->state == OPER_MISCONFIGURED;
+    bool waits = s->waiting_since && now_ms - s->waiting_since >= WAITING_SILENCE_MS &&
+                 now_ms - f->answered_at >= WAITING_SILENCE_MS;
+    return s->transport_failed_at || waits || (is_out && s->opened_silently);
+}
+
 static void look_for_common_cause(struct fleet *f, int64_t now_ms)
 {
     size_t failing = 0, refused = 0;
@@ -216,10 +226,9 @@ static void look_for_common_cause(struct fleet *f, int64_t now_ms)
     for (size_t i = 0; i < f->n_servers; i++) {
         struct fserver *s = f->servers[i];
         bool is_out = s && (s->state == OPER_OPEN || s->state == OPER_MISCONFIGURED);
-        bool is_silent = s && (s->transport_failed_at || (is_out && s->opened_silently));
-        if (!s || !in_use(s, now_ms) || (is_out && !is_silent))
+        if (!s || !in_use(s, now_ms) || (is_out && !is_silent(f, s, now_ms)))
             continue;
-        if (!is_silent)
+        if (!is_silent(f, s, now_ms))
             return;
         failing++;
         refused += s->refused_by_host;
@@ -251,7 +260,7 @@ static void end_common_cause(struct fleet *f, int64_t now_ms)
         struct fserver *s = f->servers[i];
         if (!s)
             continue;
-        s->transport_failed_at = 0;
+        s->transport_failed_at = s->waiting_since = 0;
         s->failures_in_row = s->dot_losses_in_row = 0;
         memset(s->slots, 0, sizeof s->slots);
         server_wake(f, s);
@@ -495,6 +504,13 @@ size_t fleet_tick(struct fleet *f, int64_t now_ms, uint16_t *probe_nums, size_t 
         if (f->servers[i] && tick_server(f, f->servers[i], now_ms))
             probe_nums[n++] = f->servers[i]->num;
     return n;
+}
+
+void fleet_waiting(struct fleet *f, uint16_t num, int64_t since_ms)
+{
+    struct fserver *s = fleet_find(f, num);
+    if (s)
+        s->waiting_since = since_ms;
 }
 
 bool fleet_in_common_cause(const struct fleet *f)

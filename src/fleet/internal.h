@@ -57,6 +57,7 @@ struct fserver {
     int64_t opened_at;
     int64_t transport_failed_at; /* last pure transport fault; 0: none since the last answer */
     int64_t answered_at;         /* last reply read */
+    int64_t waiting_since;       /* the oldest unanswered dot; 0: none */
     bool refused_by_host;
     bool opened_silently;  /* by faults without a word of the peer */
     struct cell cells[32]; /* mailbox providers (key) and From domains (hash) */
