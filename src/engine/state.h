@@ -1,7 +1,8 @@
 /* Inside the engine: the structs of core and the doors between its files. All of it belongs to the
  * reactor thread, but for what a desk job or a ledger job carries while it is away.
  *   core.c       start, turn, stop            recover.c   what the last run left behind
- *   config.c     servers, groups, settings    campaigner.c  campaigns, slices, leases
+ *   config.c     servers, groups, settings    campaigner.c  campaigns: read, paused, finished
+ *   claims.c     slices, the queue, leases
  *   due.c        ready classes, picking       render.c    the desk's work
  *   outlet.c     connections of a server      session.c   one connection and its messages
  *   settle.c     what an end means            janitor.c   time, probes, calendars
@@ -76,7 +77,9 @@ struct run { /* a campaign at work */
     uint64_t sent;
     uint64_t *parked_leases; /* open leases that are not in memory */
     size_t n_parked_leases, cap_parked_leases;
-    int64_t retry_claim_at; /* boot ms */
+    int64_t retry_claim_at;  /* boot ms */
+    bool finish_failed;      /* its end could not be written: asked again each second */
+    struct pausing *pausing; /* our own pause that is not durable yet; NULL: none */
 };
 
 struct box { /* a lease in memory with its jobs */
@@ -85,6 +88,8 @@ struct box { /* a lease in memory with its jobs */
     struct job *jobs;
     uint32_t left;    /* jobs without a posted end */
     uint32_t pending; /* outcomes the ledger still has: their strings are borrowed */
+    uint64_t *hashes; /* of the recipients' keys, by position */
+    bool is_early;    /* a campaign of it is not read yet: its jobs wait for that */
 };
 
 struct class
@@ -104,7 +109,7 @@ struct class
     char why[256];
 };
 
-enum job_place { JOB_READY, JOB_DESK, JOB_BACKLOG, JOB_WIRE, JOB_OVER };
+enum job_place { JOB_READY, JOB_DESK, JOB_BACKLOG, JOB_WIRE, JOB_OVER, JOB_EARLY };
 
 struct server_ref { /* a server's settings for desks; immutable, counted */
     int refs;
@@ -136,6 +141,7 @@ struct job { /* a message at work */
     int64_t picked_at; /* boot ms */
     bool stale_once, same_once;
     bool is_cancelled, is_suppressed;
+    uint64_t left_list; /* JOB_EARLY: its contact left this list meanwhile; 0: none */
     bool has_intent, dot_asked, dot_permitted;
     uint64_t ticket;
     int64_t dot_at;      /* steady */
@@ -225,6 +231,7 @@ struct core {
     struct list lanes[LANE_COUNT]; /* runnable classes */
     struct heap parked;            /* classes that wait */
     struct map_u64 *jobs;          /* message id -> job */
+    struct map_u64 *cancelled;     /* message id -> steady ms of the word; NULL: none yet */
     struct map_str *by_key;        /* recipient key -> job (last one) while claimed */
     struct list waiting_intents;   /* jobs whose dot waits for the disk */
     uint32_t n_active;             /* sessions with a message on the wire */
@@ -232,8 +239,9 @@ struct core {
     uint32_t intents_at, n_intents, cap_intents;
     struct list dirty_outlets; /* to be pumped at the end of the turn */
     bool is_paused, is_held, is_stopping, jump_held;
+    bool is_back; /* common cause has just ended */
     char held_why[160];
-    bool runs_loaded;
+    bool runs_loaded, read_failed;
     bool claiming[LANE_COUNT], claim_again[LANE_COUNT];
     int64_t next_due[LANE_COUNT]; /* steady ms */
 
@@ -267,19 +275,27 @@ void server_ref_drop(struct server_ref *r);
 
 /* campaigner.c */
 void campaigner_reload(struct core *c);
-void campaigner_tick(struct core *c); /* asks for slices and due messages */
-void campaigner_want_queue(struct core *c);
-void campaigner_box_empty(struct core *c, struct box *b);
-void campaigner_suppressed(struct core *c, struct str key); /* marks claimed messages of it */
-void campaigner_look_at(struct core *c, enum lane lane,
-                        int64_t due); /* the queue has one by then */
+void campaigner_second(struct core *c); /* tries again what the disk refused */
 void campaigner_maybe_finished(struct core *c, uint32_t campaign_num);
 void campaigner_uncertain(struct core *c, struct run *r);
-void campaigner_forget(struct core *c, struct job *j);
-void campaigner_take_lease(struct core *c, struct lease *l);
 struct run *campaigner_run(struct core *c, uint32_t num);
 void campaigner_park_lease(struct run *r, uint64_t first_id);
-void campaigner_give_back(struct core *c); /* classes parked too long */
+
+/* claims.c */
+void campaigner_tick(struct core *c); /* asks for slices and due messages */
+void campaigner_want_queue(struct core *c);
+/* Rows before the place that claims have reached are wanted too. */
+void campaigner_rewind(struct core *c);
+void campaigner_box_empty(struct core *c, struct box *b);
+void campaigner_suppressed(struct core *c, struct str key); /* marks claimed messages of it */
+/* The user does not want these any more: marks them, now or when their lease comes to memory. */
+void campaigner_cancel(struct core *c, const uint64_t *ids, size_t n);
+void campaigner_look_at(struct core *c, enum lane lane,
+                        int64_t due); /* the queue has one by then */
+void campaigner_forget(struct core *c, struct job *j);
+void campaigner_take_lease(struct core *c, struct lease *l);
+void campaigner_start_early(struct core *c); /* campaigns were read */
+void campaigner_give_back(struct core *c);   /* classes parked too long */
 
 /* due.c */
 void due_add(struct core *c, struct job *j, bool first);
@@ -299,6 +315,9 @@ void outlet_take(struct outlet *o, struct job *j); /* rendered: to the backlog *
 void outlet_dirty(struct outlet *o);
 void outlet_pump(struct outlet *o);
 void outlet_return_backlog(struct outlet *o);
+/* Steady ms of the oldest unanswered dot; 0: none. */
+int64_t outlet_waiting_since(const struct outlet *o);
+void outlet_unstick(struct outlet *o);
 /* Picked but not on the wire: back to the ready ones, nothing happened. */
 void outlet_unpick(struct job *j);
 void outlet_session_over(struct outlet *o, struct session *s);
