@@ -29,30 +29,6 @@ static void on_signal(int sig)
     bench_asked_to_end = 1;
 }
 
-static const char help[] =
-    "usage: postfleet bench campaign|tls|rtt|pick|import|start [options]\n"
-    "\n"
-    "  campaign  a personalised campaign over loopback, recorded, beside two raw writers\n"
-    "  tls       the same over TLS\n"
-    "  rtt       20 ms away with 20 connections, then slow syncs (with --slow-sync FILE)\n"
-    "  pick      choosing a server of 1 000 and of 10 000, all limits set\n"
-    "  import    contacts from a CSV file\n"
-    "  start     ready with a million queued messages\n"
-    "\n"
-    "  --contacts N        contacts, rows or messages\n"
-    "  --servers N         servers of the campaign (4)\n"
-    "  --connections N     connections in all (50; rtt: 20)\n"
-    "  --body BYTES        size of a message, about (10000)\n"
-    "  --form html|text    HTML with its text form, or text alone (html)\n"
-    "  --tls starttls|tls  of bench tls (starttls)\n"
-    "  --per-connection N  messages a connection\n"
-    "  --rtt MS            round trip of bench rtt (20)\n"
-    "  --ahead N           ledger.ahead of the daemon (0)\n"
-    "  --sync-delay MS     what --slow-sync adds to every sync (5)\n"
-    "  --slow-sync FILE    library that delays syncs: bench/run builds it\n"
-    "  --keep DIR          keep the data folder\n"
-    "  --json              one object a bench\n";
-
 /* ---- figures ---- */
 
 void bench_begin(struct bench_figures *f, const struct bench_options *o, const char *name)
@@ -343,9 +319,8 @@ static bool read_options(struct bench_options *o, const char **which, int argc, 
         bool known = false, is_option = !strncmp(argv[i], "-", 1);
         const char *equals = is_option ? strchr(argv[i], '=') : NULL;
         size_t n = equals ? (size_t)(equals - argv[i]) : strlen(argv[i]);
-        if (!strcmp(argv[i], "--json") || !strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
-            o->json = o->json || !strcmp(argv[i], "--json");
-            o->help = o->help || strcmp(argv[i], "--json") != 0;
+        if (!strcmp(argv[i], "--json")) {
+            o->json = true;
             continue;
         }
         if (!is_option && !*which) {
@@ -392,10 +367,6 @@ int lab_bench_main(int argc, char **argv)
                               .form = "html"};
     struct sigaction sa = {.sa_handler = on_signal};
     bool ok = read_options(&o, &which, argc, argv, &e);
-    if (ok && o.help) {
-        fputs(help, stdout);
-        return 0;
-    }
     sigaction(SIGINT, &sa, NULL);
     sigaction(SIGTERM, &sa, NULL);
     signal(SIGPIPE, SIG_IGN);

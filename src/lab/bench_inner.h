@@ -23,7 +23,7 @@ struct bench_options {
     const char *shim;        /* a library that slows syncs; NULL: none */
     const char *form;        /* "html" or "text" */
     const char *keep;
-    bool json, help;
+    bool json;
 };
 
 /* Set by Ctrl-C: every bench looks at it and ends in order. */

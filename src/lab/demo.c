@@ -29,23 +29,6 @@ static void on_signal(int sig)
     asked_to_end = 1;
 }
 
-static const char help[] =
-    "usage: postfleet demo [--seconds N] [--contacts N] [--seed N] [--no-web] [--json]\n"
-    "                      [--keep DIR]\n"
-    "\n"
-    "Sends a campaign to invented contacts through six servers of its own on loopback: one fast,\n"
-    "one slow, one with a quota, one that dies and returns, one with few connections, one that\n"
-    "refuses the password. Ends with a count, at the servers, of what arrived.\n"
-    "\n"
-    "  --seconds N   end after N seconds; what is unsent then is pending\n"
-    "  --contacts N  contacts of the campaign (20000)\n"
-    "  --seed N      the same seed gives the same contacts and moments of faults\n"
-    "  --no-web      without the HTTP listener\n"
-    "  --json        the last line of standard output is the result as JSON\n"
-    "  --keep DIR    keep data and logs in DIR, which must be new or empty\n"
-    "\n"
-    "Exit status: 0 nothing lost or doubled and at least 90 % sent, 1 otherwise, 130 interrupted\n";
-
 /* ---- options ---- */
 
 static bool read_count(const char *name, const char *value, uint64_t least, uint64_t most,
@@ -84,10 +67,7 @@ static bool takes_value(const char *name)
 
 static bool take_flag(struct demo_options *o, const char *word)
 {
-    bool *flag = !strcmp(word, "--no-web")                        ? &o->no_web
-                 : !strcmp(word, "--json")                        ? &o->json
-                 : !strcmp(word, "--help") || !strcmp(word, "-h") ? &o->help
-                                                                  : NULL;
+    bool *flag = !strcmp(word, "--no-web") ? &o->no_web : !strcmp(word, "--json") ? &o->json : NULL;
     if (flag)
         *flag = true;
     return flag != NULL;
@@ -267,10 +247,7 @@ int lab_demo_main(int argc, char **argv)
     struct sigaction sa = {.sa_handler = on_signal};
     d->o = (struct demo_options){.contacts = CONTACTS_USUAL, .seed = 1};
     int status = -1;
-    if (read_options(&d->o, argc, argv, &e) && d->o.help) {
-        fputs(help, stdout);
-        status = 0;
-    } else if (e.code == ERR_NONE) {
+    if (read_options(&d->o, argc, argv, &e)) {
         sigaction(SIGINT, &sa, NULL);
         sigaction(SIGTERM, &sa, NULL);
         sigaction(SIGHUP, &sa, NULL);

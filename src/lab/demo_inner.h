@@ -27,7 +27,7 @@ enum {
 struct demo_options {
     int64_t seconds; /* 0: as long as it takes, within reason */
     uint64_t contacts, seed;
-    bool no_web, json, help;
+    bool no_web, json;
     const char *keep; /* NULL: nothing is kept */
 };
 

@@ -230,6 +230,20 @@ static const struct option demo_options[] = {
     FLAG("no-web", NULL, "without the HTTP listener"),
     FLAG("json", NULL, "last line as JSON"),
     OPT(ARG_DIR, "keep", "DIR", NULL, "keep data and sink logs in DIR"), END};
+static const struct option bench_options[] = {
+    OPT(ARG_COUNT, "contacts", "N", NULL, "contacts, rows or messages", RANGE(10, 50000000)),
+    OPT(ARG_COUNT, "servers", "N", NULL, "servers of the campaign (default 4)", RANGE(1, 64)),
+    OPT(ARG_COUNT, "connections", "N", NULL, "connections in all (default 50; rtt: 20)", RANGE(1, 5000)),
+    OPT(ARG_COUNT, "body", "BYTES", NULL, "size of a message, about (default 10000)", RANGE(512, 1000000)),
+    OPT(ARG_CHOICE, "form", "FORM", NULL, "HTML with its text form, or text alone", .choices = "html|text"),
+    OPT(ARG_CHOICE, "tls", "MODE", NULL, "of bench tls", .choices = "starttls|tls"),
+    OPT(ARG_COUNT, "per-connection", "N", NULL, "messages a connection", RANGE(0, 1000000)),
+    OPT(ARG_COUNT, "rtt", "MS", NULL, "round trip of bench rtt (default 20)", RANGE(0, 10000)),
+    OPT(ARG_COUNT, "ahead", "N", NULL, "intents ahead of the disk", RANGE(0, 65536)),
+    OPT(ARG_COUNT, "sync-delay", "MS", NULL, "what --slow-sync adds to every sync (default 5)", RANGE(0, 1000)),
+    OPT(ARG_FILE, "slow-sync", "FILE", NULL, "library that delays syncs: bench/run builds it"),
+    OPT(ARG_DIR, "keep", "DIR", NULL, "keep the data folder"),
+    FLAG("json", NULL, "figures as JSON, an object a bench"), END};
 static const struct option sink_options[] = {
     OPT(ARG_TEXT, "ports", "A-B", NULL, "ports of 127.0.0.1 to listen on"),
     OPT(ARG_FILE, "log", "FILE", NULL, "a line per accepted message"),
@@ -354,7 +368,9 @@ const struct command commands[] = {
     COMMAND("db", "backup", "FILE", cmd_db_backup, NULL, CMD_OFFLINE, "copy the database while the daemon runs", NULL),
     COMMAND("db", "migrate", "", cmd_db_migrate, NULL, CMD_OFFLINE | CMD_DRY_RUN, "bring the database to this version", NULL),
     COMMAND("sink", NULL, "", cmd_sink, sink_options, CMD_THROUGH, "a test SMTP server: many ports, faults on demand", NULL),
-    COMMAND("bench", NULL, "[campaign|tls|rtt|pick|import|start]", cmd_bench, NULL, CMD_THROUGH, "measure this machine", NULL),
+    COMMAND("bench", NULL, "[campaign|tls|rtt|pick|import|start]", cmd_bench, bench_options, CMD_THROUGH, "measure this machine",
+        "campaign, tls and rtt send to sinks of their own on loopback, import and start look at\n"
+        "the database. Every rate stands beside a baseline: see doc/BENCH.md."),
     COMMAND("completion", NULL, "bash|zsh|fish", cmd_completion, NULL, 0, "shell completion to be sourced",
         "Example:\n  source <(postfleet completion bash)"),
     COMMAND("version", NULL, "", cmd_version, NULL, CMD_PLAIN, "version of the program", NULL),
