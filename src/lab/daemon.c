@@ -146,7 +146,7 @@ static bool start_core(struct lab_daemon *d, const struct lab_daemon_config *cfg
 /* The line `{"ready":true,...,"http":"http://..."}` tells where HTTP listens. */
 static bool read_ready(struct lab_daemon *d, int fd, const char *log_path, struct err *e)
 {
-    char line[8192];
+    char line[8192] = "";
     size_t n = 0;
     int64_t until = clock_boot_ms() + START_MS;
     while (n < sizeof(line) - 1 && !memchr(line, '\n', n)) {
