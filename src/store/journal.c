@@ -14,7 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define SPARE_MAX 3
+#define SPARE_MAX  3
+#define GIVE_UP_MS 2000 /* a full disk that stays full while the journal closes */
 
 bool journal_segment_path(const struct journal *j, uint64_t number, char *out, size_t size)
 {
@@ -133,21 +134,42 @@ static _Noreturn void die(const char *what, int why)
     _exit(74);
 }
 
-/* Writes one block of records; waits where the disk is full, dies where it lies. */
-static void write_block(struct journal *j, const struct journal_record *r, uint32_t n)
+static bool is_closing(struct journal *j)
 {
-    uint8_t block[JOURNAL_BLOCK];
+    pthread_mutex_lock(&j->lock);
+    bool closing = j->closing;
+    pthread_mutex_unlock(&j->lock);
+    return closing;
+}
+
+/* Waits where the disk is full, dies where it lies. False: it stays full and the journal closes. */
+static bool have_room(struct journal *j)
+{
     struct err e = {0};
+    int64_t since = clock_boot_ms(), told = 0;
     while (j->block == j->segment_blocks || j->fd < 0) {
         if (next_segment(j, &e))
             break;
         if (e.code != ERR_FULL)
             die(e.text, errno);
+        int64_t now = clock_boot_ms();
         __atomic_store_n(&j->is_full, true, __ATOMIC_RELEASE);
-        log_event(LOG_ERROR, "journal.full", "%s", e.text);
-        sleep(1);
+        if (is_closing(j) && now - since >= GIVE_UP_MS)
+            return false;
+        if (now - told >= 1000)
+            log_event(LOG_ERROR, "journal.full", "%s", e.text);
+        told = now - told >= 1000 ? now : told;
+        usleep(100000);
     }
     __atomic_store_n(&j->is_full, false, __ATOMIC_RELEASE);
+    return true;
+}
+
+static bool write_block(struct journal *j, const struct journal_record *r, uint32_t n)
+{
+    uint8_t block[JOURNAL_BLOCK];
+    if (!have_room(j))
+        return false;
     for (uint32_t i = 0; i < n; i++)
         journal_record_pack(&r[i], r[0].at, block + JOURNAL_HEAD + i * JOURNAL_RECORD);
     struct journal_block head = {.sequence = j->sequence++,
@@ -167,6 +189,7 @@ static void write_block(struct journal *j, const struct journal_record *r, uint3
     j->block++;
     count_intents(j, r, n);
     j->written += n;
+    return true;
 }
 
 /* Lock held. */
@@ -214,15 +237,18 @@ static void sync_group(struct journal *j)
     settle_early(j);
 }
 
-static void write_group(struct journal *j, const struct journal_record *r, uint32_t n)
+/* False: given up, with records that were not written. */
+static bool write_group(struct journal *j, const struct journal_record *r, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i += JOURNAL_PER_BLOCK) {
         if (j->block == j->segment_blocks && i)
             sync_group(j); /* a group never lies in two segments unsynced */
-        write_block(j, r + i, MIN(n - i, (uint32_t)JOURNAL_PER_BLOCK));
+        if (!write_block(j, r + i, MIN(n - i, (uint32_t)JOURNAL_PER_BLOCK)))
+            return false;
     }
     sync_group(j);
     reclaim(j);
+    return true;
 }
 
 /* Waits until the group should close. Lock held. False: closing down and empty. */
@@ -253,7 +279,8 @@ static void *writer(void *arg)
 {
     struct journal *j = arg;
     pthread_mutex_lock(&j->lock);
-    while (wait_for_group(j)) {
+    bool ok = true;
+    while (ok && wait_for_group(j)) {
         struct journal_record *group = j->pending;
         uint32_t n = j->n_pending, cap = j->cap_pending;
         j->pending = j->other;
@@ -261,7 +288,7 @@ static void *writer(void *arg)
         j->n_pending = 0;
         j->hurry = j->has_intent = false;
         pthread_mutex_unlock(&j->lock);
-        write_group(j, group, n);
+        ok = write_group(j, group, n);
         pthread_mutex_lock(&j->lock);
         j->other = group;
         j->cap_other = cap;

@@ -50,7 +50,8 @@ bool journal_open(const struct journal_config *cfg, bool expect_existing,
 /* Throws every old segment away: all that they say is settled in the database now. Before the
  * first add, after recovery. */
 bool journal_start(struct journal *j, struct err *e) MUST_USE;
-void journal_close(struct journal **j); /* flushes */
+/* Flushes; where the disk stays full for two seconds, what is not written yet is given up. */
+void journal_close(struct journal **j);
 
 /* ---- reactor thread */
 
