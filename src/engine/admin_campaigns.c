@@ -194,6 +194,8 @@ static bool run_retry(struct admin_context *c, json_t *args, struct str tail, js
     if (ok && (cmp->state == CAMPAIGN_DRAFT || cmp->state == CAMPAIGN_CANCELLED))
         ok = err_set(e, ERR_CONFLICT, "campaign \"%s\": it is %s", cmp->name,
                      campaign_state_name(cmp->state));
+    if (ok && cmp->deadline && cmp->deadline <= c->wall_ms)
+        ok = err_set(e, ERR_CONFLICT, "campaign \"%s\": its deadline has passed", cmp->name);
     if (uncertain)
         states |= 1u << MESSAGE_UNCERTAIN;
     ok = ok && accept_over(c->db, cmp->num, states, after, RETRY_BITE, ids, &n, &last, e) &&

@@ -122,6 +122,13 @@ static bool find(struct admin_context *c, json_t *args, uint64_t *id_out, struct
     return st->found || err_set(e, ERR_NOT_FOUND, "message \"%s\": there is none", text);
 }
 
+/* In a lease of core's: only core can end it, or go on with it. */
+static bool is_at_work(const struct admin_context *c, uint64_t id, const struct standing *st)
+{
+    return st->leased_now ||
+           (st->in_queue && c->is_at_work && c->is_at_work(c->is_at_work_arg, id));
+}
+
 static bool run_cancel(struct admin_context *c, json_t *args, struct str tail, json_t **data_out,
                        struct err *e)
 {
@@ -130,16 +137,16 @@ static bool run_cancel(struct admin_context *c, json_t *args, struct str tail, j
     struct standing st;
     if (!find(c, args, &id, &st, e))
         return false;
-    bool is_final = !st.in_queue && !st.leased_now;
-    if (is_final)
+    bool at_work = is_at_work(c, id, &st);
+    if (message_state_is_final(st.state))
         return err_set(e, ERR_CONFLICT, "message: it is %s, which cannot be cancelled",
                        message_state_name(st.state));
-    if (st.leased_now)
+    if (at_work)
         changed_message(c, id);
     else if (!accept_cancel(c->db, id, &st, c->wall_ms, "cancelled by the user", e))
         return false;
     *data_out = json_pack("{s:s, s:s}", "id", json_string_value(json_object_get(args, "id")),
-                          "state", st.leased_now ? "cancelling" : "cancelled");
+                          "state", at_work ? "cancelling" : "cancelled");
     return true;
 }
 
@@ -151,7 +158,7 @@ static bool run_retry(struct admin_context *c, json_t *args, struct str tail, js
     struct standing st;
     if (!find(c, args, &id, &st, e))
         return false;
-    if (st.in_queue || st.leased_now)
+    if (!message_state_is_final(st.state))
         return err_set(e, ERR_CONFLICT, "message: it is waiting or being sent already");
     if (st.state == MESSAGE_SENT)
         return err_set(e, ERR_CONFLICT, "message: it was sent; send a new one instead");

@@ -1,4 +1,4 @@
-/* See accept.h. Writes message, queue, result and tally; reads leases. Decides nothing. */
+/* See accept.h. Writes message, queue, result and tally. Decides nothing. */
 #include "store/accept.h"
 
 #include "base/alloc.h"
@@ -97,6 +97,7 @@ static bool read_queue(struct db *db, uint64_t id, struct standing *out, struct 
         out->lane = (enum lane)db_i64(s, 2);
         out->contact_id = (uint64_t)db_i64(s, 3);
         out->tries = (uint32_t)db_i64(s, 4);
+        out->is_deferred = out->tries > 0;
         out->single = !out->campaign_num;
     }
     db_reset(s);
@@ -147,51 +148,26 @@ static bool read_campaign(struct db *db, struct standing *out, struct err *e)
     return true;
 }
 
-/* A queued message is worked on when an open lease of the queue holds it that is younger than its
- * last result. */
-static bool is_leased(struct db *db, uint64_t id, int64_t last_at, bool *out, struct err *e)
-{
-    struct stmt *s = db_stmt(db,
-                             "SELECT ids, n FROM lease WHERE open = 1 AND campaign_num = 0"
-                             " AND low <= $1 AND high >= $1 AND created_at >= $2",
-                             e);
-    uint64_t ids[LEASE_MAX];
-    bool row = false, ok = true;
-    if (!s)
-        return false;
-    db_bind_i64(s, 1, (int64_t)id);
-    db_bind_i64(s, 2, last_at);
-    while (!*out && (ok = db_step(s, &row, e)) && row) {
-        uint32_t n = outbox_ids_unpack(db_blob(s, 0), ids, LEASE_MAX);
-        for (uint32_t i = 0; i < n; i++)
-            *out = *out || ids[i] == id;
-    }
-    db_reset(s);
-    return ok;
-}
-
 static bool read_result(struct db *db, uint64_t id, struct standing *out, struct err *e)
 {
     struct stmt *s = db_stmt(db,
-                             "SELECT n, state, hard, at FROM result WHERE message_id = $1"
+                             "SELECT n, state, hard FROM result WHERE message_id = $1"
                              " ORDER BY n DESC LIMIT 1",
                              e);
     bool row = false;
-    int64_t last_at = 0;
     if (!s)
         return false;
     db_bind_i64(s, 1, (int64_t)id);
     if (!db_step(s, &row, e))
         return false;
     if (row) {
-        last_at = db_i64(s, 3);
         out->tries = MAX(out->tries, (uint32_t)db_i64(s, 0));
         out->state = (enum message_state)db_i64(s, 1);
         out->hard = db_i64(s, 2) != 0;
     }
-    out->leased_now = !row && !out->single && !out->in_queue;
     db_reset(s);
-    return !out->in_queue || is_leased(db, id, last_at, &out->leased_now, e);
+    out->leased_now = !out->single && !out->in_queue && !message_state_is_final(out->state);
+    return true;
 }
 
 bool accept_standing(struct db *db, uint64_t id, struct standing *out, struct err *e)
@@ -270,7 +246,7 @@ bool accept_cancel(struct db *db, uint64_t id, const struct standing *st, int64_
     return db_run(s, e) &&
            insert_result(db, id, st->tries + 1, MESSAGE_CANCELLED, wall_ms, why, e) &&
            count(db, st->campaign_num, TALLY_CANCELLED, 1, e) &&
-           (!st->tries || count(db, st->campaign_num, TALLY_DEFERRED, -1, e));
+           (!st->is_deferred || count(db, st->campaign_num, TALLY_DEFERRED, -1, e));
 }
 
 /* A finished campaign has something to send again. */
@@ -296,11 +272,13 @@ bool accept_again(struct db *db, uint64_t id, const struct standing *st, int64_t
                        .lane = st->lane,
                        .campaign_num = st->campaign_num,
                        .group_num = st->group_num,
-                       .tries = st->tries,
+                       .tries = st->tries + 1,
                        .due = wall_ms,
                        .first_at = wall_ms,
                        .why = why};
-    return insert_queue(db, &q, e) && count(db, st->campaign_num, kind_of(st), -1, e) &&
+    return insert_queue(db, &q, e) &&
+           insert_result(db, id, q.tries, MESSAGE_QUEUED, wall_ms, why, e) &&
+           count(db, st->campaign_num, kind_of(st), -1, e) &&
            count(db, st->campaign_num, TALLY_DEFERRED, 1, e) &&
            (!st->campaign_num || reopen(db, st->campaign_num, e));
 }

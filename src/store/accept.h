@@ -30,7 +30,9 @@ bool accept_message(struct db *db, const struct accepted *m, struct err *e) MUST
 struct standing {
     bool found;
     bool in_queue;
-    bool leased_now; /* in an open lease, without a result since: core works on it */
+    bool is_deferred; /* its row in the queue counts as deferred in `tally` */
+    bool leased_now; /* of a campaign, not in the queue, without an end: a lease holds it. Whether
+                        core works on one of the queue, only core knows. */
     bool single;     /* not of a campaign */
     uint32_t campaign_num, group_num;
     enum lane lane;
@@ -46,7 +48,7 @@ bool accept_standing(struct db *db, uint64_t id, struct standing *out, struct er
 bool accept_cancel(struct db *db, uint64_t id, const struct standing *st, int64_t wall_ms,
                    const char *why, struct err *e) MUST_USE;
 /* Puts a message that is over back into the queue, due now, its attempts counted from 0. A
- * campaign that was finished runs again. */
+ * campaign that was finished runs again. The word for it stays as a result of its own. */
 bool accept_again(struct db *db, uint64_t id, const struct standing *st, int64_t wall_ms,
                   const char *why, struct err *e) MUST_USE;
 /* The messages of a campaign in these states (bits 1 << enum message_state), with an id above

@@ -319,6 +319,44 @@ static void test_retry_and_cancel_keep_the_sum(void **state)
     refused(f, "message.cancel", json_pack("{s:s}", "id", "msg_0000000000001"), ERR_NOT_FOUND, "");
 }
 
+static bool everything_is_at_work(void *arg, uint64_t message_id)
+{
+    (void)arg, (void)message_id;
+    return true;
+}
+
+/* What core works on is neither taken from the queue here nor put into it a second time. */
+static void test_what_core_works_on_is_left_to_core(void **state)
+{
+    struct fixture *f = *state;
+    char id[24];
+    make_house(f);
+    make_campaign(f, "a", GOOD_HTML, NULL);
+    done(f, "campaign.start", named("a"));
+    uint64_t first = claim(f);
+    /* on its way to the second server: an attempt, no row in the queue */
+    settle(f, first, OUTCOME_ATTEMPT, MESSAGE_QUEUED, VERDICT_TRY_LATER);
+    codec_id_format("msg", first, id);
+    refused(f, "message.retry", json_pack("{s:s}", "id", id), ERR_CONFLICT, "already");
+    json_t *j = run(f, "message.cancel", json_pack("{s:s}", "id", id));
+    assert_string_equal(text_of(j, "state"), "cancelling");
+    json_decref(j);
+    assert_int_equal(f->c.changed.n_messages, 1);
+    sum_holds(f, "a");
+    /* in the queue and claimed */
+    settle(f, first + 1, OUTCOME_LATER, MESSAGE_QUEUED, VERDICT_TRY_LATER);
+    codec_id_format("msg", first + 1, id);
+    f->c.is_at_work = everything_is_at_work;
+    j = run(f, "message.cancel", json_pack("{s:s}", "id", id));
+    assert_string_equal(text_of(j, "state"), "cancelling");
+    json_decref(j);
+    f->c.is_at_work = NULL;
+    j = run(f, "message.cancel", json_pack("{s:s}", "id", id));
+    assert_string_equal(text_of(j, "state"), "cancelled");
+    json_decref(j);
+    sum_holds(f, "a");
+}
+
 static json_t *mail(const char *to)
 {
     return json_pack("{s:s, s:s, s:s, s:s}", "from", "App <app@example.com>", "to", to, "subject",
@@ -441,6 +479,7 @@ int main(void)
         TEST(test_states),
         TEST(test_reports_and_search),
         TEST(test_retry_and_cancel_keep_the_sum),
+        TEST(test_what_core_works_on_is_left_to_core),
         TEST(test_send_stores_mail_and_queue),
         TEST(test_send_spools_large_ones),
         TEST(test_send_refuses),
