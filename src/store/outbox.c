@@ -1,12 +1,14 @@
 /* Claiming, closing and loading of leases. */
 #include "store/outbox.h"
 #include "base/alloc.h"
+#include "model/campaign.h"
 
 #include <stdlib.h>
 
 #define PAGE_CONTACTS    32768
 #define PAGE_BYTES       (PAGE_CONTACTS / 8)
 #define CLAIM_BODIES_MAX (8u * 1024 * 1024)
+#define SCAN_MAX         4000 /* rows that a claim looks at */
 
 void lease_free(struct lease **lp)
 {
@@ -158,7 +160,7 @@ static bool page_take(struct db *db, uint32_t campaign_num, uint64_t contact, st
 
 struct slice {
     int64_t list_id, cursor, contact_max, started_at, group_num;
-    int64_t lane;
+    int64_t lane, deadline;
 };
 
 static bool read_slice(struct db *db, uint32_t campaign_num, struct slice *out, bool *running_out,
@@ -166,7 +168,7 @@ static bool read_slice(struct db *db, uint32_t campaign_num, struct slice *out, 
 {
     struct stmt *s = db_stmt(db,
                              "SELECT list_id, cursor, contact_max, started_at, group_num, lane, "
-                             "walked, state FROM campaign WHERE num = $1",
+                             "walked, state, deadline FROM campaign WHERE num = $1",
                              e);
     bool row = false;
     if (!s)
@@ -176,8 +178,8 @@ static bool read_slice(struct db *db, uint32_t campaign_num, struct slice *out, 
         return false;
     *running_out = row && !db_i64(s, 6) && db_i64(s, 7) == 2; /* CAMPAIGN_RUNNING */
     if (row)
-        *out = (struct slice){db_i64(s, 0), db_i64(s, 1), db_i64(s, 2),
-                              db_i64(s, 3), db_i64(s, 4), db_i64(s, 5)};
+        *out = (struct slice){db_i64(s, 0), db_i64(s, 1), db_i64(s, 2), db_i64(s, 3),
+                              db_i64(s, 4), db_i64(s, 5), db_i64(s, 8)};
     db_reset(s);
     return true;
 }
@@ -253,6 +255,7 @@ static void number_items(struct lease *l, uint32_t campaign_num, const struct sl
         it->group_num = (uint32_t)sl->group_num;
         it->lane = (enum lane)sl->lane;
         it->first_at = now_ms;
+        it->expires_at = sl->deadline;
     }
 }
 
@@ -291,9 +294,10 @@ bool outbox_claim_campaign(struct db *db, struct ids *ids, uint32_t campaign_num
 
 #define QUEUE_COLUMNS                                                                              \
     "q.id, q.due, q.campaign_num, q.group_num, q.contact_id, q.attempts, q.tries, q.resends, "     \
-    "q.server_num, q.first_at, q.expires_at, m.from_address, m.rcpt, m.rcpt_key, m.message_id, "   \
+    "q.server_num, q.first_at, COALESCE(q.expires_at, k.deadline), m.from_address, m.rcpt, "       \
+    "m.rcpt_key, m.message_id, "                                                                   \
     "m.facts, m.body, c.email, c.address, c.fields, s.since, q.lane, l.unsubscribed_at, "          \
-    "(SELECT MAX(r.n) FROM result r WHERE r.message_id = q.id) "
+    "(SELECT MAX(r.n) FROM result r WHERE r.message_id = q.id), k.state, l.list_id "
 #define QUEUE_FROM                                                                                 \
     "FROM queue q LEFT JOIN message m ON m.id = q.id LEFT JOIN contact c ON c.id = q.contact_id "  \
     "LEFT JOIN suppression s ON s.address = COALESCE(m.rcpt_key, c.email) "                        \
@@ -320,7 +324,8 @@ static void fill_queued(struct lease *l, struct lease_item *it, struct stmt *s)
     /* Attempts that went on to another server are results the row does not know of. */
     it->tries = MAX(it->tries, (uint32_t)db_i64(s, 23));
     if (it->campaign_num) {
-        bool removed = db_is_null(s, 17), unsubscribed = !db_is_null(s, 22);
+        bool removed = db_is_null(s, 17);
+        bool unsubscribed = !db_is_null(s, 22) || db_is_null(s, 25);
         it->suppressed = it->suppressed || removed || unsubscribed;
         it->key = arena_str(l->arena, db_text(s, 17));
         it->address = db_is_null(s, 18) ? it->key : arena_str(l->arena, db_text(s, 18));
@@ -335,16 +340,24 @@ static void fill_queued(struct lease *l, struct lease_item *it, struct stmt *s)
     it->body = it->spooled ? STR_NONE : arena_str(l->arena, db_blob(s, 16));
 }
 
+static bool is_paused(struct stmt *s)
+{
+    return db_i64(s, 24) == CAMPAIGN_PAUSED;
+}
+
+/* Rows of paused campaigns are passed over, SCAN_MAX at most in a claim: the place moves on. */
 static bool read_due(struct stmt *s, uint32_t max, struct outbox_place *place,
                      bool (*is_claimed)(void *arg, uint64_t id), void *arg, struct lease *l,
                      struct err *e)
 {
     bool row = true, ok = true;
-    while (l->n < max && arena_used(l->arena) < CLAIM_BODIES_MAX && (ok = db_step(s, &row, e)) &&
-           row) {
+    for (uint32_t seen = 0;
+         seen < SCAN_MAX && l->n < max && arena_used(l->arena) < CLAIM_BODIES_MAX &&
+         (ok = db_step(s, &row, e)) && row;
+         seen++) {
         place->id = (uint64_t)db_i64(s, 0);
         place->due = db_i64(s, 1);
-        if (!is_claimed(arg, place->id))
+        if (!is_paused(s) && !is_claimed(arg, place->id))
             fill_queued(l, &l->items[l->n++], s);
     }
     db_reset(s);
@@ -492,7 +505,7 @@ static bool load_contact(struct db *db, struct lease *l, uint64_t contact, struc
 {
     struct stmt *s =
         db_stmt(db,
-                "SELECT c.id, c.email, c.address, c.fields, m.unsubscribed_at, s.since "
+                "SELECT c.id, c.email, c.address, c.fields, m.unsubscribed_at, s.since, m.list_id "
                 "FROM contact c LEFT JOIN list_member m ON m.contact_id = c.id "
                 "AND m.list_id = $2 LEFT JOIN suppression s ON s.address = c.email "
                 "WHERE c.id = $1",
@@ -506,8 +519,8 @@ static bool load_contact(struct db *db, struct lease *l, uint64_t contact, struc
         return false;
     if (row)
         fill_contact(l, it, s);
-    else
-        it->suppressed = true; /* the contact was removed: it gets no mail */
+    if (!row || db_is_null(s, 6))
+        it->suppressed = true; /* the contact was removed, or left the list: it gets no mail */
     db_reset(s);
     return true;
 }
@@ -530,7 +543,8 @@ static bool load_of_campaign(struct db *db, const struct lease_row *row, struct 
                                   .group_num = (uint32_t)sl.group_num,
                                   .lane = (enum lane)sl.lane,
                                   .tries = tries,
-                                  .first_at = row->created_at};
+                                  .first_at = row->created_at,
+                                  .expires_at = sl.deadline};
         ok = load_contact(db, l, row->ids[i], it, sl.list_id, e);
         l->n++;
     }

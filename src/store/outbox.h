@@ -52,8 +52,9 @@ bool outbox_claim_campaign(struct db *db, struct ids *ids, uint32_t campaign_num
                            int64_t now_ms, uint64_t epoch, struct lease **out,
                            struct err *e) MUST_USE;
 
-/* Due rows of the queue behind the place (due, id), at most max, without those that `is_claimed`
- * says are in an open lease. place is moved; *out NULL: none. */
+/* Due rows of the queue behind the place (due, id), at most max, without those of paused campaigns
+ * and those that `is_claimed` says are in an open lease. place is moved behind all that was looked
+ * at (a resumed campaign wants it back at 0); *out NULL: none. */
 struct outbox_place {
     int64_t due;
     uint64_t id;

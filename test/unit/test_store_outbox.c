@@ -396,6 +396,67 @@ static void a_message_leads_back_to_its_contact(void **state)
     book_close(&b);
 }
 
+/* A row of campaign num in the queue, due now. */
+static void waiting(struct book *b, uint64_t id, uint32_t num, uint64_t contact)
+{
+    sql(b->p.db,
+        "INSERT INTO queue (id, lane, due, campaign_num, group_num, contact_id, attempts, tries, "
+        "resends, server_num, first_at) VALUES (%llu, %d, %lld, %u, 1, %llu, 1, 1, 0, 0, 1)",
+        (unsigned long long)id, LANE_BULK, (long long)b->now, num, (unsigned long long)contact);
+}
+
+static void rows_of_a_paused_campaign_are_passed_over(void **state)
+{
+    struct book b;
+    struct err e = {0};
+    struct lease *l = NULL;
+    struct outbox_place at = {0};
+    book_open(&b);
+    people(&b, 1, 20);
+    campaign(&b, 1, LANE_BULK);
+    campaign(&b, 2, LANE_BULK);
+    for (uint64_t i = 1; i <= 20; i++)
+        waiting(&b, i, 1 + i % 2, i);
+    sql(b.p.db, "UPDATE campaign SET state = 3 WHERE num = 2");
+    begin(&b);
+    assert_ok(outbox_claim_queue(b.p.db, &b.ids, LANE_BULK, b.now, 1, 500, &at, never_claimed, NULL,
+                                 &l, &e));
+    commit(&b);
+    assert_int_equal(l->n, 10);
+    for (uint32_t i = 0; i < l->n; i++)
+        assert_int_equal(l->items[i].campaign_num, 1);
+    assert_int_equal(at.id, 20); /* behind all of them: no claim looks at them again */
+    close_lease(&b, &l);
+    sql(b.p.db, "UPDATE campaign SET state = 2 WHERE num = 2");
+    l = claim_due(&b, LANE_BULK, 500);
+    assert_int_equal(l->n, 20);
+    close_lease(&b, &l);
+    book_close(&b);
+}
+
+static void a_deadline_is_the_time_of_its_messages(void **state)
+{
+    struct book b;
+    struct err e = {0};
+    book_open(&b);
+    people(&b, 1, 3);
+    campaign(&b, 1, LANE_BULK);
+    sql(b.p.db, "UPDATE campaign SET deadline = %lld", (long long)b.now + 5000);
+    struct lease *l = claim(&b, 1, 2);
+    assert_int_equal(l->items[0].expires_at, b.now + 5000);
+    uint64_t first = l->first_id;
+    lease_free(&l);
+    assert_ok(outbox_load(b.p.db, first, &l, &e));
+    assert_int_equal(l->n, 2);
+    assert_int_equal(l->items[1].expires_at, b.now + 5000);
+    lease_free(&l);
+    waiting(&b, 77, 1, 3);
+    l = claim_due(&b, LANE_BULK, 10);
+    assert_int_equal(l->items[0].expires_at, b.now + 5000);
+    close_lease(&b, &l);
+    book_close(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -406,6 +467,8 @@ int main(void)
         cmocka_unit_test(only_a_running_campaign_is_walked),
         cmocka_unit_test(undone_with_its_transaction),
         cmocka_unit_test(queue_by_lane_due_and_place),
+        cmocka_unit_test(rows_of_a_paused_campaign_are_passed_over),
+        cmocka_unit_test(a_deadline_is_the_time_of_its_messages),
         cmocka_unit_test(tries_are_those_of_the_results),
         cmocka_unit_test(retries_ask_who_still_wants_it),
         cmocka_unit_test(a_lease_is_loaded_without_what_is_settled),
