@@ -61,7 +61,7 @@ struct name {
 
 static struct name name_of(uint64_t id)
 {
-    struct name n;
+    struct name n = {""};
     codec_id_format("msg", id, n.text);
     return n;
 }
