@@ -16,47 +16,51 @@ struct call_job {
     struct admin_context ctx;
     struct admin_answer answer;
     char spool[4200];
-    uint64_t random;
+    char *public_url; /* of the moment of the call: the reactor may replace its own */
 };
 
-static void fill_context(struct call_job *k, struct db *db)
+/* On the ledger thread, which owns the map. */
+static bool is_at_work(void *arg, uint64_t message_id)
+{
+    return map_u64_get(((struct core *)arg)->claimed, message_id) != NULL;
+}
+
+/* On the reactor: its clock and its settings are its own. */
+static void fill_context(struct call_job *k)
 {
     struct core *c = k->core;
-    k->ctx = (struct admin_context){.db = db,
-                                    .secrets = c->secrets,
+    snprintf(k->spool, sizeof k->spool, "%s/spool", c->cfg->data_dir);
+    k->public_url = alloc_copy(c->public_url);
+    k->ctx = (struct admin_context){.secrets = c->secrets,
                                     .token_key = c->token_key,
                                     .ids = &c->ids,
                                     .people = c->people,
                                     .wall_ms = core_steady(c),
-                                    .random = k->random,
+                                    .random = rand_u64(&c->rand),
                                     .spool_dir = k->spool,
                                     .host = c->host,
-                                    .public_url = c->public_url,
+                                    .public_url = k->public_url,
                                     .http_url = c->cfg->http_url,
-                                    .actor = k->request->actor};
+                                    .actor = k->request->actor,
+                                    .is_at_work = is_at_work,
+                                    .is_at_work_arg = c};
+}
+
+static void call_free(struct call_job *k)
+{
+    admin_changes_free(&k->ctx.changed);
+    free(k->public_url);
+    free(k);
 }
 
 static bool work(struct ledger_job *lj, struct db *db, struct err *e)
 {
     struct call_job *k = container_of(lj, struct call_job, lj);
-    fill_context(k, db);
+    k->ctx.db = db;
     admin_execute(&k->ctx, k->request->op, k->request->args, k->request->tail, &k->answer);
     if (!k->answer.ok)
         *e = k->answer.error;
     return k->answer.ok;
-}
-
-static void cancel_messages(struct core *c, const uint64_t *ids, size_t n)
-{
-    list_each(it, &c->boxes)
-    {
-        struct box *b = list_entry(it, struct box, link);
-        for (uint32_t i = 0; i < b->lease->n; i++)
-            for (size_t k = 0; k < n; k++)
-                if (b->jobs[i].place != JOB_OVER && b->jobs[i].item->message_id == ids[k])
-                    b->jobs[i].is_cancelled = true;
-    }
-    due_wake_all(c);
 }
 
 /* Somebody left a list: claimed mail of its campaigns to them does not leave any more. */
@@ -67,44 +71,13 @@ static void left_list(struct core *c, const struct admin_left *x)
         struct box *b = list_entry(it, struct box, link);
         for (uint32_t i = 0; i < b->lease->n; i++) {
             struct job *j = &b->jobs[i];
+            if (j->place == JOB_EARLY && j->item->contact_id == x->contact_id)
+                j->left_list = x->list_id;
             if (j->place != JOB_OVER && j->item->contact_id == x->contact_id && j->run &&
                 j->run->content && j->run->content->list_id == x->list_id)
                 j->is_suppressed = true;
         }
     }
-}
-
-/* Whole-queue operations may move messages to a time before the place that claims have reached. */
-struct rewind_job {
-    struct ledger_job lj;
-    struct core *core;
-};
-
-static bool rewind_work(struct ledger_job *lj, struct db *db, struct err *e)
-{
-    struct core *c = container_of(lj, struct rewind_job, lj)->core;
-    (void)db, (void)e;
-    memset(c->places, 0, sizeof c->places);
-    return true;
-}
-
-static void rewind_done(struct ledger_job *lj)
-{
-    struct rewind_job *k = container_of(lj, struct rewind_job, lj);
-    campaigner_want_queue(k->core);
-    campaigner_tick(k->core);
-    free(k);
-}
-
-static void rewind_queue(struct core *c)
-{
-    struct rewind_job *k = alloc_one(struct rewind_job);
-    k->core = c;
-    k->lj.order = LEDGER_ADMIN;
-    k->lj.is_read = true;
-    k->lj.work = rewind_work;
-    k->lj.done = rewind_done;
-    ledger_post(c->ledger, &k->lj);
 }
 
 static void resumed(struct core *c, const char *op)
@@ -129,14 +102,14 @@ static void apply_changes(struct core *c, const char *op, const struct admin_cha
     for (size_t i = 0; i < ch->n_left; i++)
         left_list(c, &ch->left[i]);
     if (ch->n_messages)
-        cancel_messages(c, ch->messages, ch->n_messages);
+        campaigner_cancel(c, ch->messages, ch->n_messages);
     if (!(ch->bits & ADMIN_CHANGED_QUEUE))
         return;
     if (str_is(str_of(op), "message.send")) {
         campaigner_want_queue(c);
         campaigner_tick(c);
     } else {
-        rewind_queue(c);
+        campaigner_rewind(c); /* messages may have become due before the place of claims */
     }
 }
 
@@ -152,8 +125,7 @@ static void answer_ok(struct ledger_job *lj)
 {
     struct call_job *k = container_of(lj, struct call_job, lj);
     link_answer(k->request, link_answer_ok(k->answer.data));
-    admin_changes_free(&k->ctx.changed);
-    free(k);
+    call_free(k);
 }
 
 static void answer_after_reload(struct call_job *k)
@@ -181,8 +153,7 @@ static void done(struct ledger_job *lj)
             json_decref(k->answer.data);
         link_answer(k->request, link_answer_error(&lj->error));
     }
-    admin_changes_free(&k->ctx.changed);
-    free(k);
+    call_free(k);
 }
 
 static void run_on_ledger(struct core *c, struct link_request *r)
@@ -191,8 +162,7 @@ static void run_on_ledger(struct core *c, struct link_request *r)
     bool is_import = str_is(str_of(r->op), "people.import_rows");
     k->core = c;
     k->request = r;
-    k->random = rand_u64(&c->rand);
-    snprintf(k->spool, sizeof k->spool, "%s/spool", c->cfg->data_dir);
+    fill_context(k);
     k->lj.order = str_is(str_of(r->op), "message.send") ? LEDGER_ACCEPT
                   : is_import                           ? LEDGER_SLICE
                                                         : LEDGER_ADMIN;

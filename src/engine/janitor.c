@@ -152,6 +152,7 @@ static void tick(void *arg)
     renew_intents(c);
     janitor_calendars(c);
     campaigner_give_back(c);
+    campaigner_second(c);
     for (size_t i = 0; i < c->n_outlets; i++)
         if (c->outlets[i])
             outlet_dirty(c->outlets[i]);
