@@ -14,6 +14,7 @@
 #define RESULT_ROWS    5000
 #define WORK_US        5000
 #define RETRY_MS       500
+#define GIVE_UP_MS     2000 /* a full disk that stays full while the daemon stops */
 
 struct ledger {
     struct ledger_config cfg;
@@ -25,6 +26,7 @@ struct ledger {
     uint32_t result_rows;
     int64_t oldest_result; /* boot ms; 0: none; atomic */
     bool hurry, stopping, disk_full;
+    bool gave_up; /* the thread's own until it has ended */
     struct wake *reactor;
     struct ledger_stats stats;
 };
@@ -117,7 +119,7 @@ static void work_alone(struct ledger_job *j, struct db *db)
 {
     struct err e = {0};
     j->ok = db_exec(db, "SAVEPOINT job", &j->error) && j->work(j, db, &j->error);
-    if (!j->ok && !db_exec(db, "ROLLBACK TO job", &e))
+    if (!j->ok && db_in_transaction(db) && !db_exec(db, "ROLLBACK TO job", &e))
         log_event(LOG_ERROR, "ledger.savepoint", "%s", e.text);
     if (db_in_transaction(db) && !db_exec(db, "RELEASE job", &e))
         log_event(LOG_ERROR, "ledger.savepoint", "%s", e.text);
@@ -127,10 +129,16 @@ static void run_accepts(struct ledger *l, struct list *jobs)
 {
     struct err e = {0};
     bool ok = db_begin(l->cfg.db, &e);
-    if (ok) {
-        list_each(it, jobs) work_alone(list_entry(it, struct ledger_job, link), l->cfg.db);
-        ok = db_commit(l->cfg.db, &e);
+    for (struct list *n = jobs->next; ok && n != jobs; n = n->next) {
+        struct ledger_job *j = list_entry(n, struct ledger_job, link);
+        work_alone(j, l->cfg.db);
+        ok = db_in_transaction(l->cfg.db);
+        if (!ok) /* a full disk undid the whole transaction, the rows of all before included */
+            e = j->error;
     }
+    ok = ok && db_commit(l->cfg.db, &e);
+    if (!ok && db_in_transaction(l->cfg.db))
+        db_rollback(l->cfg.db);
     if (!ok)
         fail_all(jobs, &e);
     hand_back(l, jobs);
@@ -149,6 +157,8 @@ static void run_one(struct ledger *l, struct ledger_job *j)
         if (!j->ok && db_in_transaction(l->cfg.db))
             db_rollback(l->cfg.db);
     }
+    if (!j->ok && j->undo)
+        j->undo(j);
     hand_back(l, &jobs);
 }
 
@@ -192,11 +202,49 @@ static uint32_t count_rows(const struct list *jobs)
     return n;
 }
 
-/* Results are facts: they are tried again until the disk takes them. */
+/* In front of what came since, in their order. */
+static void put_back(struct ledger *l, struct list *jobs)
+{
+    for (struct list *n = jobs->prev; n != jobs; n = jobs->prev) {
+        list_remove(n);
+        list_push_front(&l->waiting[LEDGER_RESULT], n);
+    }
+}
+
+static bool gives_up(struct ledger *l, struct list *jobs, int64_t failing_since)
+{
+    pthread_mutex_lock(&l->lock);
+    l->gave_up = l->stopping && clock_boot_ms() - failing_since >= GIVE_UP_MS;
+    if (l->gave_up)
+        put_back(l, jobs);
+    pthread_mutex_unlock(&l->lock);
+    return l->gave_up;
+}
+
+static void results_written(struct ledger *l, struct list *jobs, struct list *rest)
+{
+    uint32_t rows = count_rows(jobs);
+    __atomic_store_n(&l->disk_full, false, __ATOMIC_RELAXED);
+    pthread_mutex_lock(&l->lock);
+    put_back(l, rest);
+    l->result_rows -= rows;
+    l->stats.results += rows;
+    int64_t oldest =
+        list_empty(&l->waiting[LEDGER_RESULT])
+            ? 0
+            : list_first(&l->waiting[LEDGER_RESULT], struct ledger_job, link)->posted_at;
+    __atomic_store_n(&l->oldest_result, oldest, __ATOMIC_RELAXED);
+    pthread_mutex_unlock(&l->lock);
+    hand_back(l, jobs);
+}
+
+/* Results are facts: they are tried again until the disk takes them, or the daemon stops: then the
+ * next start reads them from the journal. */
 static void run_results(struct ledger *l, struct list *jobs)
 {
     struct err e = {0};
     struct list rest;
+    int64_t failing_since = 0;
     list_init(&rest);
     while (!try_results(l, jobs, &rest, &e)) {
         if (e.code != ERR_FULL && e.code != ERR_LATER) {
@@ -207,24 +255,12 @@ static void run_results(struct ledger *l, struct list *jobs)
         log_event(LOG_ERROR, "ledger.full", "%s: sending waits; free some space", e.text);
         for (struct list *n = list_pop_front(&rest); n; n = list_pop_front(&rest))
             list_push_back(jobs, n);
+        failing_since = failing_since ? failing_since : clock_boot_ms();
+        if (gives_up(l, jobs, failing_since))
+            return;
         nap(RETRY_MS);
     }
-    __atomic_store_n(&l->disk_full, false, __ATOMIC_RELAXED);
-    uint32_t rows = count_rows(jobs);
-    pthread_mutex_lock(&l->lock);
-    for (struct list *n = rest.prev; n != &rest; n = rest.prev) {
-        list_remove(n);
-        list_push_front(&l->waiting[LEDGER_RESULT], n);
-    }
-    l->result_rows -= rows;
-    l->stats.results += rows;
-    int64_t oldest =
-        list_empty(&l->waiting[LEDGER_RESULT])
-            ? 0
-            : list_first(&l->waiting[LEDGER_RESULT], struct ledger_job, link)->posted_at;
-    __atomic_store_n(&l->oldest_result, oldest, __ATOMIC_RELAXED);
-    pthread_mutex_unlock(&l->lock);
-    hand_back(l, jobs);
+    results_written(l, jobs, &rest);
 }
 
 static bool results_are_due(const struct ledger *l)
@@ -265,7 +301,7 @@ static void *ledger_thread(void *arg)
 {
     struct ledger *l = arg;
     pthread_mutex_lock(&l->lock);
-    for (;;) {
+    while (!l->gave_up) {
         int order = choose(l);
         if (order < 0) {
             l->hurry = false;
@@ -324,11 +360,21 @@ void ledger_stop(struct ledger **lp)
     pthread_cond_signal(&l->wake);
     pthread_mutex_unlock(&l->lock);
     pthread_join(l->thread, NULL);
+    *lp = NULL;
+    if (l->gave_up) {
+        static struct ledger *kept; /* with all that was not written: the process ends now */
+        log_event(LOG_ERROR, "ledger.left",
+                  "the disk is full: the next start reads %u results "
+                  "from the journal",
+                  l->result_rows);
+        kept = l;
+        (void)kept;
+        return;
+    }
     deliver(l); /* what they post now is not run: a start sees to it */
     wake_free(&l->reactor);
     db_close(&l->cfg.db);
     pthread_cond_destroy(&l->wake);
     pthread_mutex_destroy(&l->lock);
     free(l);
-    *lp = NULL;
 }

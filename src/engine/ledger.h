@@ -29,7 +29,9 @@ struct ledger_job {
     /* On the ledger thread, inside a transaction. False with *e: undone and reported (RESULT: the
      * process goes on trying when the disk is full, and ends when the rows are impossible). */
     bool (*work)(struct ledger_job *j, struct db *db, struct err *e);
-    /* RESULT: called once the batch is to be committed, last in the transaction; may be NULL. */
+    /* On the ledger thread, of a single job (ADMIN, SLICE) that failed, in its work or its commit:
+     * takes back what work() did outside the database. May be NULL. */
+    void (*undo)(struct ledger_job *j);
     void (*done)(struct ledger_job *j); /* on the reactor; frees the job */
     bool ok;
     struct err error;
@@ -52,7 +54,8 @@ void ledger_hurry(struct ledger *l);
 /* Age of the oldest result not written yet, ms; 0: none. */
 int64_t ledger_behind_ms(struct ledger *l, int64_t boot_ms);
 bool ledger_disk_full(struct ledger *l);
-/* Writes all that was posted, runs their done(), closes the database. */
+/* Writes all that was posted, runs their done(), closes the database. Where the disk stays full for
+ * two seconds it gives up: what was not written stays in the journal, and nothing of it is done. */
 void ledger_stop(struct ledger **l);
 
 struct ledger_stats {
