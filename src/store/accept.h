@@ -31,9 +31,9 @@ struct standing {
     bool found;
     bool in_queue;
     bool is_deferred; /* its row in the queue counts as deferred in `tally` */
-    bool leased_now; /* of a campaign, not in the queue, without an end: a lease holds it. Whether
-                        core works on one of the queue, only core knows. */
-    bool single;     /* not of a campaign */
+    bool leased_now;  /* of a campaign, not in the queue, without an end: a lease holds it. Whether
+                         core works on one of the queue, only core knows. */
+    bool single;      /* not of a campaign */
     uint32_t campaign_num, group_num;
     enum lane lane;
     uint64_t contact_id; /* campaign messages */
