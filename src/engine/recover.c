@@ -27,6 +27,7 @@ struct fate { /* the last word of the journal on a message */
 struct recovery {
     struct core *core;
     struct map_u64 *fates;
+    struct map_u64 *counts_all; /* nums of servers whose limits count refused ones too */
     enum journal_health health;
     size_t n_outcomes, n_uncertain, n_ready;
 };
@@ -121,7 +122,8 @@ static bool settle_outcome(struct recovery *x, struct db *db, const struct lease
     o.a.at = r->at;
     o.a.rule = STR("journal");
     o.a.why = STR("read from the journal after a crash");
-    o.took = r->verdict == VERDICT_ACCEPTED || r->verdict == VERDICT_UNCERTAIN;
+    o.took = r->verdict == VERDICT_ACCEPTED || r->verdict == VERDICT_UNCERTAIN ||
+             map_u64_get(x->counts_all, r->server_num);
     o.took_at = r->at;
     o.provisional_until = r->hard ? clock_wall_ms() + PROVISIONAL_MS : 0;
     if (!message_state_is_final(o.a.state))
@@ -197,6 +199,19 @@ static bool settle_lease(struct recovery *x, struct db *db, uint64_t first_id, s
     if (ok && (!any_open || !l->campaign_num))
         ok = outbox_close(db, first_id, l->campaign_num != 0, e);
     lease_free(&l);
+    return ok;
+}
+
+static bool read_counts(struct recovery *x, struct db *db, struct err *e)
+{
+    struct stmt *s = db_stmt(db, "SELECT num FROM server WHERE counts <> $1", e);
+    bool row = true, ok = s != NULL;
+    if (s)
+        db_bind_i64(s, 1, COUNTS_ACCEPTED);
+    while (ok && (ok = db_step(s, &row, e)) && row)
+        map_u64_set(x->counts_all, (uint64_t)db_i64(s, 0), x);
+    if (s)
+        db_reset(s);
     return ok;
 }
 
@@ -321,7 +336,7 @@ bool recover_ledger(struct core *c, struct db *db, struct err *e)
     if (!settings_get_i64(db, "journal_epoch", 0, &epoch, e) ||
         !settings_get_i64(db, "unclean", 0, &unclean, e))
         return false;
-    struct recovery x = {.core = c, .fates = map_u64_new()};
+    struct recovery x = {.core = c, .fates = map_u64_new(), .counts_all = map_u64_new()};
     struct journal_config cfg = {
         .dir = dir, .epoch = (uint64_t)epoch, .on_durable = on_durable, .arg = c};
     struct journal *old = NULL;
@@ -331,7 +346,7 @@ bool recover_ledger(struct core *c, struct db *db, struct err *e)
                   "%s is damaged or missing: what was leased and has no "
                   "result is uncertain",
                   dir);
-    ok = ok && settle_all(&x, db, e);
+    ok = ok && read_counts(&x, db, e) && settle_all(&x, db, e);
     if (ok && (x.n_outcomes || x.n_uncertain || x.n_ready || unclean))
         log_event(LOG_NOTICE, "engine.recovered",
                   "%zu results from the journal, %zu uncertain, %zu messages go on", x.n_outcomes,
@@ -339,6 +354,7 @@ bool recover_ledger(struct core *c, struct db *db, struct err *e)
     if (ok && unclean)
         check_ledger(c, db);
     free_fates(&x);
+    map_u64_free(&x.counts_all);
     journal_close(&old);
     c->epoch = (uint64_t)epoch + 1;
     cfg.epoch = c->epoch;
