@@ -588,6 +588,7 @@ void session_close(struct session *s)
                              .phase = left ? PHASE_DOT : PHASE_MAIL,
                              .loss = LOSS_CLOSED,
                              .dot_left = left,
+                             .is_ours = true,
                              .why = s->core->is_stopping ? "this daemon stopped"
                                                          : "given up after the network was cut"};
         take_off_wire(s, j);

@@ -236,6 +236,7 @@ static void report(struct job *j, const struct ending *end, const struct classif
     reason(end, why, sizeof why);
     struct report r = {.server_num = j->outlet->num,
                        .is_message = true,
+                       .is_ours = end->is_ours,
                        .verdict = cl->verdict,
                        .fault = cl->fault,
                        .phase = end->phase,

@@ -344,6 +344,7 @@ struct ending { /* how an attempt ended */
     uint8_t enhanced[3];
     struct str text, conversation;
     bool dot_left, was_fresh, refused_by_host;
+    bool is_ours;    /* we closed the connection ourselves */
     const char *why; /* overrides the reply as the reason; NULL: none */
 };
 void settle_attempt(struct job *j, const struct ending *end);

@@ -102,6 +102,7 @@ struct report {
     uint16_t server_num;
     bool is_message; /* false: a connection or a probe ended without a message */
     bool is_probe;
+    bool is_ours; /* we closed it: nothing is held against the server */
     enum verdict verdict;
     enum fault fault;
     enum phase phase;

@@ -420,6 +420,10 @@ void fleet_report(struct fleet *f, const struct report *r, int64_t now_ms)
         if (f->common_cause)
             end_common_cause(f, now_ms);
     }
+    if (r->is_ours) {
+        server_wake(f, s);
+        return;
+    }
     bool counted = r->verdict == VERDICT_UNCERTAIN ||
                    (r->verdict == VERDICT_FAILOVER && r->fault != FAULT_SERVER_FROM);
     if (counted)
