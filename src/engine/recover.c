@@ -136,8 +136,7 @@ static bool settle_uncertain(struct recovery *x, struct db *db, const struct lea
                              const struct journal_record *r, struct err *e)
 {
     struct outcome o = outcome_of(it);
-    if (r)
-        o.a.state = MESSAGE_UNCERTAIN;
+    o.a.state = MESSAGE_UNCERTAIN; /* without a record too: the journal that would tell is lost */
     o.a.verdict = VERDICT_UNCERTAIN;
     o.a.phase = PHASE_DOT;
     o.a.server_num = r ? r->server_num : 0;
