@@ -9,6 +9,7 @@
 
 #define LOOK_EVERY_MS 500
 #define LOST_MAX_MS   60000
+#define STILL_MS      2000 /* without a move: the reason is asked for */
 
 struct watch {
     struct daemon *daemon;
@@ -17,6 +18,9 @@ struct watch {
     bool barred;           /* the bar has begun */
     char said[32];         /* the last state that was told */
     int64_t lost_since_ms; /* 0: the daemon answers */
+    int64_t pending;       /* at the last look */
+    int64_t moved_ms;      /* when that was another */
+    char limit[32];        /* what was told to hold it up */
 };
 
 /* Shares of the servers and what failed: "alpha 41% bravo 38%  failed 0.3%". */
@@ -41,6 +45,44 @@ static void add_tail(const json_t *r, struct buf *b)
 static bool is_over(const char *state)
 {
     return !strcmp(state, "finished") || !strcmp(state, "cancelled") || !strcmp(state, "failed");
+}
+
+/* On what the campaign's waiting messages hang, by /v1/queue; NULL: on nothing worth a word. */
+static const json_t *limiting_class(const json_t *queue, const char *campaign)
+{
+    size_t i;
+    json_t *k;
+    json_array_foreach(json_object_get(queue, "classes"), i, k)
+    {
+        const char *by = json_text(k, "limited_by");
+        bool waits = strcmp(by, "none") != 0 && strcmp(by, "busy") != 0;
+        if (waits && !strcmp(json_text(k, "campaign"), campaign))
+            return k;
+    }
+    return NULL;
+}
+
+/* A campaign that runs and does not move: says once what it waits for, and when that changes. */
+static void say_limit(struct watch *w, const json_t *r)
+{
+    int64_t now = clock_boot_ms(), pending = json_number(r, "pending");
+    json_t *queue = NULL, *problem = NULL;
+    if (pending != w->pending || !w->moved_ms) {
+        w->pending = pending;
+        w->moved_ms = now;
+        w->limit[0] = '\0';
+    }
+    if (now - w->moved_ms < STILL_MS || strcmp(json_text(r, "state"), "running") != 0)
+        return;
+    int status = daemon_try(w->daemon, "GET", daemon_path("/v1/queue"), NULL, &queue, &problem);
+    const json_t *k = status == 0 ? limiting_class(queue, w->name) : NULL;
+    if (k && strcmp(json_text(k, "limited_by"), w->limit) != 0) {
+        str_copy(str_of(json_text(k, "limited_by")), w->limit, sizeof(w->limit));
+        output_note("campaign %s waits (%s): of its servers %s; see postfleet server list", w->name,
+                    w->limit, json_text(k, "why"));
+    }
+    json_decref(queue);
+    json_decref(problem);
 }
 
 static void show(struct watch *w, const json_t *r)
@@ -110,6 +152,8 @@ static int watch_on(struct watch *w)
         if (status == 0) {
             w->lost_since_ms = 0;
             show(w, r);
+            if (!over)
+                say_limit(w, r);
         } else if (status != EXIT_INTERRUPTED) {
             status = lost(w, problem, status);
         }

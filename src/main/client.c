@@ -17,10 +17,15 @@
 #include "base/clock.h"
 #include "base/codec.h"
 #include "base/secret.h"
+#include "main/datadir.h"
 #include "main/output.h"
 
 #define ANSWER_MAX (64u << 20)
 #define PAGE_LIMIT 500
+/* `postfleet serve &` and the next command begin together: a daemon that starts is waited for. */
+#define BEGIN_MS   500   /* without a sign of it */
+#define START_MS   10000 /* while its process lives */
+#define LOOK_MS    20
 
 struct daemon {
     CURL *curl;
@@ -131,7 +136,11 @@ static bool use_url(struct daemon *cl, const char *url, const char *token_file, 
 static bool use_socket(struct daemon *cl, const char *dir, struct err *e)
 {
     char path[64];
-    cl->dir_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int64_t begin = clock_boot_ms();
+    do
+        cl->dir_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    while (cl->dir_fd < 0 && errno == ENOENT && clock_boot_ms() - begin < BEGIN_MS &&
+           poll(NULL, 0, LOOK_MS) == 0);
     if (cl->dir_fd < 0)
         return err_set(e, ERR_UNREACHABLE,
                        "no daemon reached: data directory %s: %s; name it with --data, or start "
@@ -306,6 +315,20 @@ static json_t *problem_new(int status, enum err_code code, const char *detail)
                      detail);
 }
 
+static bool may_not_open(const struct daemon *cl)
+{
+    return faccessat(cl->dir_fd, "api.sock", W_OK, AT_EACCESS) != 0 && errno == EACCES;
+}
+
+/* Nobody listens: is a daemon about to? Waits a little before it says yes. */
+static bool may_begin(const struct daemon *cl, CURLcode rc, int64_t begin)
+{
+    if (rc != CURLE_COULDNT_CONNECT || cl->dir_fd < 0 || may_not_open(cl))
+        return false;
+    int64_t most = datadir_is_held(cl->dir_fd) ? START_MS : BEGIN_MS;
+    return clock_boot_ms() - begin < most && interrupt_sleep(LOOK_MS);
+}
+
 /* No HTTP answer at all. */
 static json_t *problem_lost(struct daemon *cl, CURLcode rc, const struct transfer *t)
 {
@@ -317,6 +340,13 @@ static json_t *problem_lost(struct daemon *cl, CURLcode rc, const struct transfe
     if (rc == CURLE_WRITE_ERROR)
         return problem_new(500, ERR_FAILED, "the answer could not be written; is the disk full?");
     bool no_peer = rc == CURLE_COULDNT_CONNECT || rc == CURLE_COULDNT_RESOLVE_HOST;
+    if (cl->dir_fd >= 0 && no_peer && may_not_open(cl)) {
+        snprintf(text, sizeof(text),
+                 "the daemon in %s is for its owner and root only: run this as one of them, or "
+                 "with --url and --token-file",
+                 cl->where);
+        return problem_new(403, ERR_NOT_ALLOWED, text);
+    }
     if (cl->dir_fd >= 0 && no_peer)
         snprintf(text, sizeof(text),
                  "no daemon reached in %s; start it with postfleet serve --data %s", cl->where,
@@ -371,6 +401,10 @@ static int read_answer(struct daemon *cl, struct transfer *t, json_t **answer_ou
         doc = problem_new((int)http, http == 404 ? ERR_NOT_FOUND : ERR_FAILED, text);
         json_object_del(doc, "code");
     }
+    if (http == 401 && !cl->auth && cl->dir_fd < 0)
+        json_object_set_new(doc, "detail",
+                            json_string("a key is needed: name its file by --token-file; "
+                                        "postfleet key create makes one"));
     *problem_out = doc;
     return status_of_problem(http, doc);
 }
@@ -383,6 +417,7 @@ static int perform(struct daemon *cl, const char *method, char *path, const stru
     char *json = NULL, *url = NULL;
     struct buf b;
     int status;
+    int64_t begin = clock_boot_ms();
     buf_init(&t.answer, ANSWER_MAX);
     buf_init(&b, 1 << 17);
     buf_addf(&b, "%s%s", cl->base, path);
@@ -398,7 +433,10 @@ static int perform(struct daemon *cl, const char *method, char *path, const stru
         head = curl_slist_append(head, a->data);
     head = curl_slist_append(head, "Accept: application/json, */*;q=0.1");
     curl_easy_setopt(cl->curl, CURLOPT_HTTPHEADER, head);
-    CURLcode rc = curl_easy_perform(cl->curl);
+    CURLcode rc;
+    do
+        rc = curl_easy_perform(cl->curl);
+    while (may_begin(cl, rc, begin));
     if (up && up->label)
         progress_end(&t.bar);
     if (interrupted) {

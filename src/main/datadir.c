@@ -146,6 +146,15 @@ static bool is_alive(long pid)
     return after_name && after_name[1] == ' ' && after_name[2] != 'Z';
 }
 
+bool datadir_is_held(int dir_fd)
+{
+    int fd = openat(dir_fd, DATADIR_LOCK, O_RDONLY | O_CLOEXEC);
+    bool held = fd >= 0 && is_alive(holder_of(fd));
+    if (fd >= 0)
+        close(fd);
+    return held;
+}
+
 /* While the holder lives there is nothing to wait for; when it was killed, its children go soon. */
 static bool try_lock(int fd, int wait_ms)
 {

@@ -26,6 +26,9 @@ bool datadir_prepare(const char *dir, bool *made_out, struct err *e) MUST_USE;
  * *fd_out is inherited by children on purpose: the lock lasts until the last of them is gone.
  * ERR_CONFLICT: another daemon runs. */
 bool datadir_lock(const char *dir, int wait_ms, int *fd_out, struct err *e) MUST_USE;
+/* Does the process that wrote DIR/lock live? It is a daemon, perhaps one that only starts. The lock
+ * itself is not touched. dir_fd: the folder's descriptor, O_PATH will do. */
+bool datadir_is_held(int dir_fd);
 /* "DIR/name", malloc'd. */
 char *datadir_path(const char *dir, const char *name) MUST_USE;
 

@@ -175,6 +175,11 @@ def test_liars():
         s.bind(folder + "/api.sock")  # bound, nobody listens
         expect(run("status", "--data", folder), 6, ["serve --data"], "a stale socket")
         s.close()
+        Path(folder, "lock").write_text(f"{os.getpid()}\n")  # a daemon that only starts: we are it
+        os.unlink(folder + "/api.sock")
+        late = threading.Timer(1.5, lambda: Stand(folder, lambda *_: (200, {"paused": False})))
+        late.start()
+        expect(run("status", "--data", folder), 0, [], "a daemon that starts is waited for")
     expect(run("status", "--data", "/nowhere/at/all"), 6, ["/nowhere/at/all"], "no folder")
     expect(run("status", "--url", "http://127.0.0.1:9"), 6, ["127.0.0.1:9"], "no daemon at --url")
 
@@ -257,6 +262,17 @@ def test_wait():
             done = place.run("campaign", "start", "c", "--wait", "--json")
             expect(done, status, words, f"--wait, {what}")
             tap.equal(json.loads(done.stdout)["state"], steps[-1]["state"], "its last report is printed")
+    looks = []
+
+    def standing_still(method, path, query, body):
+        if path.endswith("/queue"):
+            looks.append(1)
+            return 200, {"classes": [{"campaign": "c", "limited_by": "quota", "why": "1 at a quota"}]}
+        return 200, report("finished", 0) if looks else report("running", 50)
+
+    with Place(standing_still) as place:
+        expect(place.run("campaign", "start", "c", "--wait"), 0, ["waits (quota)", "1 at a quota"],
+               "--wait tells what limits a campaign that does not move")
 
 
 def test_interrupt():
