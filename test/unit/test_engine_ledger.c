@@ -1,0 +1,149 @@
+/* Jobs of a transaction that a full disk undid as a whole, and what a failed job takes back. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "engine/ledger.h"
+#include "net/loop.h"
+#include "store_test.h"
+
+struct scene {
+    struct place p;
+    struct loop *loop;
+    struct ledger *ledger;
+    int left; /* jobs that are not done */
+};
+
+struct row {
+    struct ledger_job lj;
+    struct scene *scene;
+    const char *sql;
+    bool fails, is_done, is_undone;
+};
+
+static bool no_counters(void *arg, struct db *db, struct err *e)
+{
+    return true;
+}
+
+static void nothing_dropped(void *arg)
+{
+}
+
+static void scene_open(struct scene *s)
+{
+    struct err e = {0};
+    *s = (struct scene){0};
+    place_open(&s->p);
+    assert_ok(db_exec(s->p.db, "CREATE TABLE t (n INTEGER)", &e));
+    s->loop = loop_new();
+    struct ledger_config cfg = {.loop = s->loop,
+                                .db = s->p.db,
+                                .before_commit = no_counters,
+                                .after_rollback = nothing_dropped};
+    assert_ok(ledger_start(&cfg, &s->ledger, &e));
+}
+
+/* What lies in the table, by a connection of its own; the scene is over then. */
+static int64_t scene_close(struct scene *s)
+{
+    struct err e = {0};
+    ledger_stop(&s->ledger);
+    loop_free(&s->loop);
+    assert_ok(db_open(s->p.db_path, DB_READ_WRITE, &s->p.db, &e));
+    int64_t n = number(s->p.db, "SELECT COUNT(*) FROM t");
+    place_close(&s->p);
+    return n;
+}
+
+static bool work(struct ledger_job *lj, struct db *db, struct err *e)
+{
+    struct row *r = container_of(lj, struct row, lj);
+    if (!db_exec(db, r->sql, e))
+        return false;
+    return !r->fails || err_set(e, ERR_FULL, "the disk is full");
+}
+
+static void undo(struct ledger_job *lj)
+{
+    container_of(lj, struct row, lj)->is_undone = true;
+}
+
+static void done(struct ledger_job *lj)
+{
+    struct row *r = container_of(lj, struct row, lj);
+    r->is_done = true;
+    if (--r->scene->left == 0)
+        loop_stop(r->scene->loop);
+}
+
+/* All of them are there before the thread looks: they go into one transaction. */
+static void run_all(struct scene *s, struct row *rows, int n, enum ledger_order order)
+{
+    s->left = n;
+    for (int i = 0; i < n; i++) {
+        rows[i].scene = s;
+        rows[i].lj = (struct ledger_job){.order = order, .work = work, .undo = undo, .done = done};
+        ledger_post(s->ledger, &rows[i].lj);
+    }
+    loop_run(s->loop);
+}
+
+static void accepts_fail_alone(void **state)
+{
+    struct scene s;
+    struct row rows[3] = {{.sql = "INSERT INTO t VALUES (1)"},
+                          {.sql = "INSERT INTO t VALUES (2)", .fails = true},
+                          {.sql = "INSERT INTO t VALUES (3)"}};
+    scene_open(&s);
+    run_all(&s, rows, 3, LEDGER_ACCEPT);
+    assert_true(rows[0].lj.ok && !rows[1].lj.ok && rows[2].lj.ok);
+    assert_int_equal(scene_close(&s), 2);
+}
+
+/* What is answered as failed is not there, whichever transaction each of them fell into. */
+static void accepts_fail_together_when_the_transaction_is_gone(void **state)
+{
+    enum { N = 40 };
+    struct scene s;
+    static struct row rows[N];
+    memset(rows, 0, sizeof rows);
+    for (int i = 0; i < N; i++)
+        rows[i].sql = "INSERT INTO t VALUES (1)";
+    for (int i = 1; i < N; i += 10) { /* as SQLite does when the disk is full */
+        rows[i].sql = "INSERT INTO t VALUES (2); ROLLBACK";
+        rows[i].fails = true;
+    }
+    scene_open(&s);
+    run_all(&s, rows, N, LEDGER_ACCEPT);
+    int taken = 0;
+    for (int i = 0; i < N; i++)
+        taken += rows[i].lj.ok;
+    assert_int_equal(scene_close(&s), taken);
+    assert_true(taken < N - 4 + 1);
+}
+
+static void a_failed_slice_is_undone(void **state)
+{
+    struct scene s;
+    struct row rows[2] = {{.sql = "INSERT INTO t VALUES (1)"},
+                          {.sql = "INSERT INTO t VALUES (2)", .fails = true}};
+    scene_open(&s);
+    run_all(&s, rows, 2, LEDGER_SLICE);
+    assert_true(rows[0].lj.ok && !rows[0].is_undone);
+    assert_true(!rows[1].lj.ok && rows[1].is_undone);
+    assert_int_equal(scene_close(&s), 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(accepts_fail_alone),
+        cmocka_unit_test(accepts_fail_together_when_the_transaction_is_gone),
+        cmocka_unit_test(a_failed_slice_is_undone),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
