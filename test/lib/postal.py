@@ -42,7 +42,7 @@ def run_campaign(peer, port, what, tls="none", login=None, domain="example.org",
             pw.write_text(login[1] + "\n")
             given += ["--user", login[0], "--password-file", str(pw)]
         scene.daemon.add_server("peer", port, *given, tls=tls)
-        done = scene.daemon.run("server", "test", "peer", timeout=60)
+        done = scene.daemon.run("server", "test", "peer", "--to", f"box0@{domain}", timeout=60)
         tap.ok(done.returncode == 0, f"{what}: server test", done.stdout + done.stderr)
         people = make_list(scene, domain)
         before = len(peer.mails())
