@@ -29,7 +29,7 @@ MAILS = 20
 CONNECTIONS = 2
 CALLS = {"write": errno.ENOSPC, "sync": errno.EIO, "read": errno.EIO, "connect": errno.ENETUNREACH,
          "accept": errno.EMFILE, "malloc": errno.ENOMEM}
-SITES = 45  # of each call
+SITES = 90  # of each call
 BUDGET_S = float(os.environ.get("POSTFLEET_FAULT_SECONDS", "420"))
 
 
@@ -82,7 +82,8 @@ def finish(d):
 def try_site(prepared, shim, call, site):
     """One run with one fault: a text when something is wrong, else None. Also the calls counted."""
     with tempfile.TemporaryDirectory(prefix="postfleet-fault-") as folder:
-        shutil.copytree(Path(prepared.folder, "data"), Path(folder, "data"))
+        shutil.copytree(Path(prepared.folder, "data"), Path(folder, "data"),
+                        ignore=shutil.ignore_patterns("*.sock"))
         d = Daemon(folder)
         seen_before = len(prepared.seen.events("dot"))
         try:
