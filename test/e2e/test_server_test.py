@@ -20,7 +20,7 @@ STEPS = {
     "greeting": ({"reply": {"greeting": "554 5.3.2 go away"}}, ["554"], {}),
     "silence": ({"silent": True}, ["time", "within"], {}),
     "ehlo": ({"reply": {"ehlo": "502 5.5.1 no"}}, ["502"], {}),
-    "starttls": ({"reply": {"starttls": "454 4.7.0 no"}, "raw": {"ehlo": "250 STARTTLS\r\n"}},
+    "starttls": ({"reply": {"starttls": "454 4.7.0 no"}, "raw": {"ehlo": "250-x\r\n250 STARTTLS\r\n"}},
                  ["454"], {"tls": "starttls"}),
     "no-starttls": ({}, ["STARTTLS"], {"tls": "starttls"}),
     "auth": ({"auth": dict(LOGIN, password="another")}, ["535"], {"login": True}),
