@@ -38,7 +38,8 @@ class Tree:
             out = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=self.root,
                                  capture_output=True, text=True, check=True).stdout
             return [f for f in out.splitlines() if (self.root / f).is_file()]
-        return [str(p.relative_to(self.root)) for p in self.root.rglob("*") if p.is_file()]
+        names = (p.relative_to(self.root) for p in self.root.rglob("*") if p.is_file())
+        return [str(n) for n in names if not n.parts[0].startswith("build")]
 
     def text(self, name):
         if name not in self._texts:
