@@ -141,7 +141,7 @@ static void apply(struct core *c, struct loading *x)
     if (!x->at_start || !c->public_url) {
         /* Desks may read the old text now: it stays until the end. A change is rare. */
         if (x->public_url && (!c->public_url || !str_is(str_of(x->public_url), c->public_url)))
-            c->public_url = alloc_copy(x->public_url);
+            __atomic_store_n(&c->public_url, alloc_copy(x->public_url), __ATOMIC_RELEASE);
     }
     c->is_paused = x->paused;
     janitor_calendars(c);

@@ -26,7 +26,9 @@ static void make_url(const struct core *c, const struct job *j, enum token_kind 
                      const char *path, char *out)
 {
     char text[TOKEN_TEXT_MAX];
-    const char *base = c->public_url ? c->public_url : c->cfg->http_url ? c->cfg->http_url : "";
+    const char *public_url = __atomic_load_n(&c->public_url, __ATOMIC_ACQUIRE);
+    const char *http_url = c->cfg->http_url ? c->cfg->http_url : "";
+    const char *base = public_url ? public_url : http_url;
     struct token t = {.kind = kind,
                       .message_id = j->item->message_id,
                       .list_id = j->run->content->list_id,
