@@ -152,6 +152,20 @@ static bool give_all(struct outlet *o)
     return gave;
 }
 
+bool outlet_offer(struct outlet *o, struct session *s)
+{
+    if (!o->server || list_empty(&o->backlog) || !session_can_take(s) || !health_allows(o, s) ||
+        !core_may_send(o->core) || !pace_allows(o))
+        return false;
+    struct job *j = next_job(o);
+    if (!j || (j->stale_once && s->given))
+        return false;
+    list_remove(&j->link);
+    o->n_backlog--;
+    session_give(s, j);
+    return true;
+}
+
 static void open_more(struct outlet *o)
 {
     struct core *c = o->core;

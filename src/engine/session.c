@@ -325,6 +325,8 @@ void session_pump(struct session *s)
             handle(s, &ev);
             progress = true;
         }
+        if (!s->is_over && outlet_offer(s->outlet, s))
+            progress = true;
         if (!s->is_over)
             write_out(s);
         struct str slice;

@@ -313,6 +313,9 @@ struct outlet *outlet_new(struct core *c, uint16_t num);
 void outlet_free(struct outlet **o);
 void outlet_take(struct outlet *o, struct job *j); /* rendered: to the backlog */
 void outlet_dirty(struct outlet *o);
+/* Gives this session the next message before it writes, so that dot and envelope leave together.
+ * True: it got one. */
+bool outlet_offer(struct outlet *o, struct session *s);
 void outlet_pump(struct outlet *o);
 void outlet_return_backlog(struct outlet *o);
 /* Steady ms of the oldest unanswered dot; 0: none. */
