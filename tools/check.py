@@ -38,8 +38,9 @@ print_lock = threading.Lock()
 class Test:
     """One program: what to run, how long it may take, whether it wants the machine alone."""
 
-    def __init__(self, suite, name, command, env=None, timeout=DEFAULT_TIMEOUT, alone=False):
-        self.suite, self.name, self.command = suite, name, command
+    def __init__(self, suite, name, command, env=None, timeout=DEFAULT_TIMEOUT, alone=False,
+                 folder=ROOT):
+        self.suite, self.name, self.command, self.folder = suite, name, command, folder
         self.env, self.timeout, self.alone = env or {}, timeout, alone
 
 
@@ -126,7 +127,7 @@ def binary_tests():
                          capture_output=True, text=True).stdout
     for entry in json.loads(raw):
         yield Test(suite_of_binary(entry["name"], entry["suite"]), entry["name"], entry["cmd"],
-                   env=entry["env"], timeout=max(int(entry["timeout"]), 60))
+                   env=entry["env"], timeout=max(int(entry["timeout"]), 60), folder=BUILD)
 
 
 def script_tests():
@@ -156,7 +157,8 @@ def run_one(test):
     with open(log, "wb") as out:
         try:
             child = subprocess.Popen(test.command, stdout=out, stderr=subprocess.STDOUT, env=env,
-                                     cwd=ROOT, stdin=subprocess.DEVNULL, start_new_session=True)
+                                     cwd=test.folder, stdin=subprocess.DEVNULL,
+                                     start_new_session=True)
         except OSError as e:
             count = Count()
             count.fail(f"cannot be run: {e}")

@@ -24,7 +24,8 @@ def test_random_kills():
     tap.note(f"seed {SEED}")
     with Scene(crash.slow_servers(40)) as scene:
         people = crash.begin(scene, CONTACTS)
-        moments = sorted(chance.randrange(50, CONTACTS - 500) for _ in range(KILLS))
+        # What becomes uncertain may never arrive: the moments stay below what surely does.
+        moments = sorted(chance.randrange(50, CONTACTS // 2) for _ in range(KILLS))
         crash.kill_at(scene, moments, CONTACTS)
         crash.finish(scene, people, f"{KILLS} kills", crash.uncertain_bound(KILLS), seconds=400)
 
@@ -82,12 +83,13 @@ def test_parent_alone():
 
 
 def test_crashes_hold():
-    """Three crashes (SIGSEGV) of core within a minute start it with sending held."""
+    """Three crashes (SIGABRT: the sanitizers answer SIGSEGV themselves) of core within a minute start
+    it with sending held."""
     with Scene(crash.slow_servers()) as scene:
         scene.add_servers("--max-connections", 2)
         for _ in range(3):
             core = child(scene, "core")
-            signal_all([core], signal.SIGSEGV)
+            signal_all([core], signal.SIGABRT)
             wait_for(lambda old=core: child(scene, "core") != old, 20, "a new core")
         people = scene.daemon.campaign("run", 50, html=None, start=False)
         scene.daemon.run("campaign", "start", "run")
