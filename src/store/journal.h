@@ -37,7 +37,12 @@ struct journal_config {
     void *arg;
 };
 
-enum journal_health { JOURNAL_WHOLE, JOURNAL_NEW, JOURNAL_LOST };
+enum journal_health {
+    JOURNAL_WHOLE,
+    JOURNAL_NEW,
+    JOURNAL_LOST,
+    JOURNAL_AHEAD, /* of a later epoch: the database is an older one, put back */
+};
 
 struct journal;
 
@@ -47,6 +52,8 @@ struct journal;
 bool journal_open(const struct journal_config *cfg, bool expect_existing,
                   void (*replay)(void *arg, const struct journal_record *r), void *replay_arg,
                   struct journal **out, enum journal_health *health_out, struct err *e) MUST_USE;
+/* The latest epoch this journal was written in, ours included: a new one must be greater. */
+uint64_t journal_epoch_seen(const struct journal *j);
 /* Throws every old segment away: all that they say is settled in the database now. Before the
  * first add, after recovery. */
 bool journal_start(struct journal *j, struct err *e) MUST_USE;

@@ -16,6 +16,7 @@ struct journal_segment {
 struct journal {
     char *dir;
     uint64_t epoch;
+    uint64_t epoch_seen;
     uint32_t segment_blocks;
     int64_t intent_wait_us, outcome_wait_us;
     void (*on_durable)(void *);

@@ -195,7 +195,10 @@ bool journal_open(const struct journal_config *cfg, bool expect_existing,
     struct reading r = {.j = j, .replay = replay, .arg = replay_arg};
     bool ok = open_synced_page(j, e);
     r.synced = ok && j->synced_page[1] == j->epoch ? j->synced_page[0] : 0;
+    j->epoch_seen = ok ? MAX(j->synced_page[1], j->epoch) : 0;
     ok = ok && read_all(&r, expect_existing, health_out, e);
+    if (ok && j->epoch && j->epoch_seen > j->epoch)
+        *health_out = JOURNAL_AHEAD;
     if (!ok) {
         journal_close(&j);
         return false;
@@ -207,4 +210,9 @@ bool journal_open(const struct journal_config *cfg, bool expect_existing,
     }
     *out = j;
     return true;
+}
+
+uint64_t journal_epoch_seen(const struct journal *j)
+{
+    return j->epoch_seen;
 }
