@@ -2,15 +2,21 @@
 #include "engine/state.h"
 #include "base/alloc.h"
 #include "base/log.h"
+#include "store/events.h"
 #include "store/settings.h"
+#include "store/spool.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
-#define TICK_MS   100
-#define PROBES    64
-#define ANCHOR_MS 60000
+#define TICK_MS        100
+#define PROBES         64
+#define ANCHOR_MS      60000
+#define HOUR_MS        3600000
+#define EVENTS_KEPT_MS (INT64_C(90) * 24 * HOUR_MS)
+#define EVENTS_BITE    1000
 
 struct calendar { /* when the current day or month of a zone began and ends, wall ms */
     int64_t opened_at, closes_at;
@@ -132,6 +138,7 @@ static void post_anchor(struct core *c)
 }
 
 static void settle_provisional(struct core *c);
+static void post_sweep(struct core *c);
 
 static void tick(void *arg)
 {
@@ -160,7 +167,64 @@ static void tick(void *arg)
         minutes = boot;
         post_anchor(c);
         settle_provisional(c);
+        if (c->swept_at == 0 || boot - c->swept_at >= HOUR_MS) {
+            c->swept_at = boot;
+            post_sweep(c);
+        }
     }
+}
+
+/* ---- once an hour: events over 90 days old, and bodies in the spool that no message names */
+
+struct sweep {
+    struct ledger_job lj;
+    struct core *core;
+    struct db *db;
+    int64_t now;
+};
+
+static bool has_message(void *arg, uint64_t id)
+{
+    struct sweep *w = arg;
+    struct err e;
+    struct stmt *s = db_stmt(w->db, "SELECT 1 FROM message WHERE id = $1", &e);
+    bool row = true;
+    if (!s)
+        return true;
+    db_bind_i64(s, 1, (int64_t)id);
+    if (!db_step(s, &row, &e))
+        return true; /* in doubt it stays */
+    db_reset(s);
+    return row;
+}
+
+static bool sweep_work(struct ledger_job *lj, struct db *db, struct err *e)
+{
+    struct sweep *w = container_of(lj, struct sweep, lj);
+    char dir[4200];
+    size_t n = 0;
+    w->db = db;
+    snprintf(dir, sizeof dir, "%s/spool", w->core->cfg->data_dir);
+    return events_trim(db, w->now - EVENTS_KEPT_MS, EVENTS_BITE, &n, e) &&
+           (access(dir, F_OK) != 0 || spool_sweep(dir, has_message, w, &n, e));
+}
+
+static void sweep_done(struct ledger_job *lj)
+{
+    if (!lj->ok)
+        log_event(LOG_WARNING, "engine.sweep", "%s", lj->error.text);
+    free(container_of(lj, struct sweep, lj));
+}
+
+static void post_sweep(struct core *c)
+{
+    struct sweep *w = alloc_one(struct sweep);
+    w->core = c;
+    w->now = clock_wall_ms();
+    w->lj.order = LEDGER_SLICE;
+    w->lj.work = sweep_work;
+    w->lj.done = sweep_done;
+    ledger_post(c->ledger, &w->lj);
 }
 
 /* ---- provisional suppressions become settled when their time is over */

@@ -238,7 +238,7 @@ struct core {
     uint64_t *intents;             /* ring of intents' tickets that may not be durable yet */
     uint32_t intents_at, n_intents, cap_intents;
     struct list dirty_outlets; /* to be pumped at the end of the turn */
-    bool is_paused, is_held, is_stopping, jump_held;
+    bool is_paused, is_held, is_stopping, jump_held, restored_held;
     bool is_back; /* common cause has just ended */
     char held_why[160];
     bool runs_loaded, read_failed;
@@ -247,12 +247,14 @@ struct core {
 
     struct wake *journal_wake;
     struct timer *tick;
+    int64_t swept_at; /* boot ms: events and spool */
     struct timer *stop_timer;
     int64_t stop_deadline;
     int exit_status;
     struct batch *batch; /* outcomes of this turn; NULL: none */
     uint64_t sent, uncertain, failovers;
-    struct poison_page *poison; /* shared with the parent; NULL: none */
+    struct poison_page *poison;         /* shared with the parent; NULL: none */
+    struct engine_recovered *recovered; /* engine_recover wants to know; NULL: nobody does */
 };
 
 /* time */
