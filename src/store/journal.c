@@ -290,11 +290,25 @@ static void *writer(void *arg)
         pthread_mutex_unlock(&j->lock);
         ok = write_group(j, group, n);
         pthread_mutex_lock(&j->lock);
+        j->hurry =
+            false; /* said before these dots went: the intents behind them shall come along */
         j->other = group;
         j->cap_other = cap;
     }
     pthread_mutex_unlock(&j->lock);
     return NULL;
+}
+
+/* Before any record relies on it: the names of this run's files, and that the old ones are gone. An
+ * old segment that came back after a power cut would be read as a damaged beginning of this epoch,
+ * and a lost folder as a lost journal. A folder that is there may never have been synced. */
+static bool sync_names(const struct journal *j, struct err *e)
+{
+    char above[4200];
+    int n = snprintf(above, sizeof above, "%s/..", j->dir);
+    bool ok = n > 0 && (size_t)n < sizeof above && sync_dir(j->dir) && sync_dir(above);
+    return ok || err_set(e, ERR_FAILED, "journal folder %s cannot be synced: %s", j->dir,
+                         strerror(errno));
 }
 
 bool journal_start(struct journal *j, struct err *e)
@@ -303,6 +317,8 @@ bool journal_start(struct journal *j, struct err *e)
     if (!next_segment(j, e))
         return false;
     journal_drop_old(j);
+    if (!sync_names(j, e))
+        return false;
     int rc = pthread_create(&j->thread, NULL, writer, j);
     if (rc != 0)
         return err_set(e, ERR_FAILED, "journal thread: %s", strerror(rc));
