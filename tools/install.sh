@@ -5,8 +5,9 @@
 say() { printf '%s\n' "$*" >&2; }
 
 missing_packages() {
-    while read -r part name rest; do
+    while read -r part name command; do
         case " $* " in *" $part "*) ;; *) continue ;; esac
+        [ -z "$command" ] || ! command -v "$command" >/dev/null 2>&1 || continue
         state=$(dpkg-query -W -f '${db:Status-Status}' "$name" 2>/dev/null) || state=none
         [ "$state" = installed ] || printf '%s ' "$name"
     done <"$root/tools/packages.txt"
