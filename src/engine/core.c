@@ -181,12 +181,10 @@ static void map_poison_page(struct core *c)
         c->poison = p;
 }
 
-static void make_parts(struct core *c)
+/* What reading and settling needs; no sockets, no threads. */
+static void make_books(struct core *c)
 {
-    struct net_config net = {.dns_servers = c->cfg->dns_servers, .ca_file = c->cfg->ca_file};
     c->loop = loop_new();
-    c->net = net_new(c->loop, &net);
-    c->desks = pool_new(c->loop, c->cfg->desk_threads);
     c->rules = rules_builtin();
     c->group_names = map_u64_new();
     c->runs = map_u64_new();
@@ -201,6 +199,14 @@ static void make_parts(struct core *c)
         list_init(&c->lanes[i]);
     rand_seed(&c->rand, rand_secret_u64());
     c->journal_wake = wake_new(c->loop, on_journal, c);
+}
+
+static void make_parts(struct core *c)
+{
+    struct net_config net = {.dns_servers = c->cfg->dns_servers, .ca_file = c->cfg->ca_file};
+    make_books(c);
+    c->net = net_new(c->loop, &net);
+    c->desks = pool_new(c->loop, c->cfg->desk_threads);
     if (gethostname(c->host, sizeof c->host - 1) != 0 || !c->host[0])
         snprintf(c->host, sizeof c->host, "localhost");
     if (c->cfg->public_url)
@@ -381,4 +387,32 @@ int engine_core_main(const struct engine_core_config *cfg)
     journal_close(&c->journal);
     log_event(LOG_NOTICE, "core.stopped", "clean");
     return c->exit_status;
+}
+
+static bool mark_clean(struct db *db, struct err *e)
+{
+    bool ok = db_begin(db, e) && settings_set_i64(db, "unclean", 0, e) && db_commit(db, e);
+    if (!ok && db_in_transaction(db))
+        db_rollback(db);
+    return ok;
+}
+
+bool engine_recover(const char *data_dir, struct engine_recovered *out, struct err *e)
+{
+    static struct core core; /* as in engine_core_main */
+    static struct engine_core_config cfg;
+    struct core *c = &core;
+    struct db *db = NULL;
+    *out = (struct engine_recovered){0};
+    cfg = (struct engine_core_config){.data_dir = data_dir, .poison_fd = -1};
+    c->cfg = &cfg;
+    c->recovered = out;
+    make_books(c);
+    bool ok = open_database(c, &db, e) && anchor_clock(c, db, e);
+    loop_refresh(c->loop);
+    ok = ok && recover_ledger(c, db, e);
+    journal_close(&c->journal);
+    ok = ok && mark_clean(db, e);
+    db_close(&db);
+    return ok;
 }

@@ -4,6 +4,7 @@
 #define ENGINE_CORE_H
 
 #include "base/base.h"
+#include "base/err.h"
 
 struct engine_core_config {
     const char *data_dir;
@@ -19,5 +20,19 @@ struct engine_core_config {
 
 /* Runs until told to stop; the exit status of the process. */
 int engine_core_main(const struct engine_core_config *cfg);
+
+/* What a start settled of the run before. The lists are the caller's to free. */
+struct engine_recovered {
+    bool journal_lost;   /* what was leased and had no result is uncertain */
+    size_t results;      /* read from the journal */
+    uint64_t *uncertain; /* ids: the dot may have left, no reply is known */
+    uint64_t *ready;     /* ids: leased, not begun; they go on */
+    size_t n_uncertain, n_ready;
+};
+
+/* Does what a start does first and no more: opens the database, settles what an unclean stop left
+ * behind by the journal, begins a new one, and leaves all as after a clean stop. Sends nothing. The
+ * caller holds the folder's lock; once a process, and not in one that runs core. */
+bool engine_recover(const char *data_dir, struct engine_recovered *out, struct err *e) MUST_USE;
 
 #endif

@@ -32,6 +32,38 @@ struct recovery {
     size_t n_outcomes, n_uncertain, n_ready;
 };
 
+static void tell_id(uint64_t **ids, size_t *n, uint64_t id)
+{
+    if ((*n & (*n - 1)) == 0) /* a power of two: full */
+        *ids = alloc_resize(*ids, MAX(*n * 2, (size_t)1) * sizeof **ids);
+    (*ids)[(*n)++] = id;
+}
+
+static void tell_uncertain(struct recovery *x, uint64_t id)
+{
+    struct engine_recovered *r = x->core->recovered;
+    x->n_uncertain++;
+    if (r)
+        tell_id(&r->uncertain, &r->n_uncertain, id);
+}
+
+static void tell_ready(struct recovery *x, uint64_t id)
+{
+    struct engine_recovered *r = x->core->recovered;
+    x->n_ready++;
+    if (r)
+        tell_id(&r->ready, &r->n_ready, id);
+}
+
+static void tell_end(const struct recovery *x)
+{
+    struct engine_recovered *r = x->core->recovered;
+    if (r) {
+        r->results = x->n_outcomes;
+        r->journal_lost = x->health >= JOURNAL_LOST;
+    }
+}
+
 static void on_record(void *arg, const struct journal_record *r)
 {
     struct recovery *x = arg;
@@ -146,7 +178,7 @@ static bool settle_uncertain(struct recovery *x, struct db *db, const struct lea
                 : STR("the journal was lost: it may have been sent");
     o.took = r != NULL;
     o.took_at = o.a.at;
-    x->n_uncertain++;
+    tell_uncertain(x, it->message_id);
     bool again = it->lane == LANE_TRANSACTIONAL && it->resends < UNCERTAIN_RESENDS &&
                  (!it->expires_at || it->expires_at > core_steady(x->core) + 60000);
     if (again)
@@ -178,7 +210,7 @@ static bool settle_item(struct recovery *x, struct db *db, const struct lease_it
             return settle_uncertain(x, db, it, r, e);
     }
     *open_out = true;
-    x->n_ready++;
+    tell_ready(x, it->message_id);
     return true;
 }
 
@@ -361,4 +393,5 @@ bool recover_ledger(struct core *c, struct db *db, struct err *e)
     return ok && set_epoch(c, db, e) &&
            journal_open(&cfg, false, NULL, NULL, &c->journal, &health, e) &&
            journal_start(c->journal, e) && park_open_leases(c, db, e);
+    tell_end(&x);
 }

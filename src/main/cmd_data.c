@@ -9,6 +9,11 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/codec.h"
+#include "base/log.h"
+#ifdef HAVE_ENGINE
+#include "engine/core.h"
+#endif
 #include "main/call.h"
 #include "main/commands.h"
 #include "main/config.h"
@@ -162,6 +167,87 @@ int cmd_db_check(struct cmd *c)
     json_decref(findings);
     return status;
 }
+
+/* ---- db recover ---- */
+
+#ifdef HAVE_ENGINE
+static json_t *json_of_ids(const uint64_t *ids, size_t n)
+{
+    json_t *list = json_array();
+    char text[24];
+    for (size_t i = 0; i < n; i++) {
+        codec_id_format("msg", ids[i], text);
+        json_array_append_new(list, json_string(text));
+    }
+    return list;
+}
+
+static int show_recovered(const struct engine_recovered *r, json_t *findings)
+{
+    bool ok = json_array_size(findings) == 0;
+    json_t *uncertain = json_of_ids(r->uncertain, r->n_uncertain), *one;
+    size_t i;
+    if (output_is_json()) {
+        json_t *o = json_pack("{s:b, s:s, s:I, s:O, s:o, s:O}", "ok", ok, "journal",
+                              r->journal_lost ? "lost" : "whole", "results", (json_int_t)r->results,
+                              "uncertain", uncertain, "ready", json_of_ids(r->ready, r->n_ready),
+                              "findings", findings);
+        output_json(o);
+        json_decref(o);
+    } else {
+        if (r->journal_lost)
+            output_line("the journal is lost: what was being sent is uncertain");
+        output_line("%zu results read from the journal, %zu messages go on, %zu are uncertain%s",
+                    r->results, r->n_ready, r->n_uncertain, r->n_uncertain ? ":" : "");
+        json_array_foreach(uncertain, i, one) output_line("  %s", json_string_value(one));
+        json_array_foreach(findings, i, one) output_line("%s", json_string_value(one));
+        if (ok)
+            output_line("the database is whole");
+    }
+    json_decref(uncertain);
+    return ok ? 0 : 1;
+}
+
+static bool recover_folder(const char *dir, struct engine_recovered *out, struct err *e)
+{
+    enum datadir_kind kind;
+    int lock = -1;
+    if (!datadir_look(dir, &kind, e))
+        return false;
+    if (kind != DATADIR_OURS)
+        return err_set(e, ERR_NOT_FOUND, "%s holds no Postfleet database", dir);
+    bool ok = datadir_lock(dir, 0, &lock, e) && engine_recover(dir, out, e);
+    if (lock >= 0)
+        close(lock);
+    return ok;
+}
+
+int cmd_db_recover(struct cmd *c)
+{
+    struct err e = {0};
+    struct db *db = NULL;
+    struct engine_recovered r = {0};
+    const char *dir = data_dir(c);
+    json_t *findings = json_array();
+    log_setup("recover", LOG_WARNING, 2);
+    bool ok = recover_folder(dir, &r, &e) && open_database(dir, DB_READ_ONLY, &db, &e) &&
+              check_file(db, findings, &e) && check_ledger(db, findings, &e);
+    int status = ok ? show_recovered(&r, findings) : output_fail(&e);
+    db_close(&db);
+    json_decref(findings);
+    free(r.uncertain);
+    free(r.ready);
+    return status;
+}
+#else
+int cmd_db_recover(struct cmd *c)
+{
+    struct err e = {0};
+    (void)c;
+    err_set(&e, ERR_FAILED, "this build has no engine");
+    return output_fail(&e);
+}
+#endif
 
 int cmd_db_backup(struct cmd *c)
 {

@@ -367,6 +367,10 @@ const struct command commands[] = {
     COMMAND("db", "check", "", cmd_db_check, db_check_options, CMD_OFFLINE, "is the database whole?", NULL),
     COMMAND("db", "backup", "FILE", cmd_db_backup, NULL, CMD_OFFLINE, "copy the database while the daemon runs", NULL),
     COMMAND("db", "migrate", "", cmd_db_migrate, NULL, CMD_OFFLINE | CMD_DRY_RUN, "bring the database to this version", NULL),
+    COMMAND("db", "recover", "", cmd_db_recover, NULL, CMD_OFFLINE, "settle what a crash left behind, sending nothing",
+        "Does what serve does first after a crash or a power cut, tells what became of the messages\n"
+        "that were on their way, and checks database and ledger. serve needs no such help: this is\n"
+        "for a look before it sends again. Exits 1 when something is not whole."),
     COMMAND("sink", NULL, "", cmd_sink, sink_options, CMD_THROUGH, "a test SMTP server: many ports, faults on demand", NULL),
     COMMAND("bench", NULL, "[campaign|tls|rtt|pick|import|start]", cmd_bench, bench_options, CMD_THROUGH, "measure this machine",
         "campaign, tls and rtt send to sinks of their own on loopback, import and start look at\n"

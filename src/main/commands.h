@@ -82,6 +82,7 @@ int cmd_init(struct cmd *c);
 int cmd_db_check(struct cmd *c);
 int cmd_db_backup(struct cmd *c);
 int cmd_db_migrate(struct cmd *c);
+int cmd_db_recover(struct cmd *c);
 int cmd_version(struct cmd *c);
 int cmd_completion(struct cmd *c);
 int cmd_help(struct cmd *c);

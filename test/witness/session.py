@@ -36,7 +36,7 @@ class Session(asyncio.Protocol):
         self.buffer, self.out = bytearray(), bytearray()
         self.blocked = self.closed = False
         self.mode = "command"  # command, body, chunk, auth
-        self.number = self.messages = 0
+        self.number = self.messages = self.dot_turn = 0
         self.sender, self.rcpts, self.body = None, [], bytearray()
         self.chunk_left, self.chunk_last = 0, False
         self.logged_in = False
@@ -90,7 +90,7 @@ class Session(asyncio.Protocol):
         if self.server.well and phase != "quit":
             self.finish((good or GOOD[phase]).encode() + b"\r\n", False, then)
             return
-        behave = self.server.behave_at(phase)
+        behave = self.server.behave_at(phase, self.dot_turn if phase == "dot" else None)
         text = behave.get("reply", {}).get(phase) or good or GOOD[phase]
         raw = behave.get("raw", {}).get(phase)
         data = raw.encode("latin-1") if raw is not None else (text + "\r\n").encode()

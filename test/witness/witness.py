@@ -47,11 +47,12 @@ class Server:
         self.behave = behave
         self.well = not ODD & set(behave)
 
-    def behave_at(self, phase):
-        """The behaviour, without its phase's oddities when it is not the phase's N-th turn."""
+    def behave_at(self, phase, turn=None):
+        """The behaviour, without its phase's oddities when it is not the phase's N-th turn. A dot
+        took its turn when it was recorded."""
         every = self.behave.get("every", {}).get(phase)
-        self.seen[phase] += 1
-        if every and self.seen[phase] % every:
+        self.seen[phase] += turn is None
+        if every and (turn or self.seen[phase]) % every:
             return {"rcpt": self.behave.get("rcpt", ())}
         return self.behave
 
@@ -113,7 +114,9 @@ class Server:
         self.max_messages = max(self.max_messages, session.messages)
         text = self.behave.get("raw", {}).get("dot") or self.behave.get("reply", {}).get("dot")
         every = self.behave.get("every", {}).get("dot")
-        odd = not every or (self.seen["dot"] + 1) % every == 0
+        self.seen["dot"] += 1
+        session.dot_turn = self.seen["dot"]
+        odd = not every or session.dot_turn % every == 0
         code = final_code(text if text and odd else GOOD["dot"])
         if odd and ("dot" in self.behave.get("drop", ()) or "dot" in self.behave.get("hold", ())):
             code = 0
