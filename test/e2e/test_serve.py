@@ -47,7 +47,9 @@ def is_ready(d):
 def test_ready_line():
     with Scene(None) as scene:
         d = scene.daemon
-        line = next((x for x in d.log().splitlines() if "is ready" in x), "")
+        # The parent looks for readiness by itself, a moment after `doctor --ready` may have seen it.
+        line = wait_for(lambda: next((x for x in d.log().splitlines() if "is ready" in x), ""), 10,
+                        "the ready line")
         tap.ok(os.path.realpath(d.data) in line and f"http://127.0.0.1:{d.port}" in line,
                "the ready line names data and address", d.log()[-800:])
         modes = {n: stat.S_IMODE(os.stat(Path(d.data, n)).st_mode) for n in ("api.sock", "link.sock")}
