@@ -33,8 +33,9 @@ char *datadir_path(const char *dir, const char *name)
 /* What a user or a package may put there before the first start. */
 static bool may_precede(const char *name)
 {
-    static const char *const names[] = {".",          "..",         "postfleet.yaml", "lock",
-                                        "secret.key", "lost+found", ".gitignore"};
+    static const char *const names[] = {".",          "..",         "postfleet.yaml",
+                                        "lock",       "secret.key", "secret.key.new",
+                                        "lost+found", ".gitignore"};
     for (size_t i = 0; i < countof(names); i++)
         if (!strcmp(names[i], name))
             return true;

@@ -69,37 +69,54 @@ static bool sync_folder(const char *dir)
     return ok;
 }
 
-bool secrets_create(const char *dir, struct err *e)
+/* The whole line in a new file of that name; one that an earlier try left is removed. */
+static bool write_key(const char *path, struct err *e)
 {
-    char path[PATH_BYTES];
-    if (!path_in(dir, path, e))
-        return false;
-    check(sodium_init() >= 0);
+    uint8_t key[SECRETS_KEY_BYTES];
+    struct buf line;
+    (void)unlink(path);
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0400);
-    if (fd < 0 && errno == EEXIST)
-        return err_set(e, ERR_CONFLICT, "key file %s is there already; it is never replaced", path);
     if (fd < 0)
         return err_set(
             e, errno == ENOSPC ? ERR_FULL : ERR_FAILED,
             "key file %s cannot be created: %s; check the folder's owner and permissions", path,
             strerror(errno));
-    uint8_t key[SECRETS_KEY_BYTES];
-    struct buf line;
     randombytes_buf(key, sizeof key);
     buf_init(&line, FILE_BYTES_MAX);
     bool ok = buf_adds(&line, MAGIC) && codec_base64_add(&line, key, sizeof key) &&
-              buf_addc(&line, '\n') && write_whole(fd, line.p, line.n) && fsync(fd) == 0 &&
-              sync_folder(dir);
+              buf_addc(&line, '\n') && write_whole(fd, line.p, line.n) && fsync(fd) == 0;
     int error = errno;
     close(fd);
     secret_wipe(key, sizeof key);
     secret_wipe(line.p, line.n);
     buf_free(&line);
-    if (ok)
-        return true;
-    (void)unlink(path);
-    return err_set(e, error == ENOSPC ? ERR_FULL : ERR_FAILED, "key file %s cannot be written: %s",
-                   path, strerror(error));
+    return ok || err_set(e, error == ENOSPC ? ERR_FULL : ERR_FAILED,
+                         "key file %s cannot be written: %s", path, strerror(error));
+}
+
+/* Under its own name there is only ever a whole key, whatever a power cut leaves: link() gives the
+ * name to synced bytes, and never takes it from another key. */
+bool secrets_create(const char *dir, struct err *e)
+{
+    char path[PATH_BYTES], fresh[PATH_BYTES + 8];
+    if (!path_in(dir, path, e))
+        return false;
+    check(sodium_init() >= 0);
+    if (access(path, F_OK) == 0)
+        return err_set(e, ERR_CONFLICT, "key file %s is there already; it is never replaced", path);
+    (void)snprintf(fresh, sizeof fresh, "%s.new", path);
+    if (!write_key(fresh, e)) {
+        (void)unlink(fresh);
+        return false;
+    }
+    bool ok = link(fresh, path) == 0;
+    int error = errno;
+    (void)unlink(fresh);
+    if (!ok && error == EEXIST)
+        return err_set(e, ERR_CONFLICT, "key file %s is there already; it is never replaced", path);
+    ok = ok && sync_folder(dir);
+    return ok || err_set(e, error == ENOSPC ? ERR_FULL : ERR_FAILED,
+                         "key file %s cannot be written: %s", path, strerror(error));
 }
 
 /* False with e->code ERR_NOT_FOUND when there is no such file. */

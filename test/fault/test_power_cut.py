@@ -265,12 +265,14 @@ def judge_state(folder, facts, now, early):
 # ---- all states
 
 def cut_points(events, states, rng):
-    """As many places as states, in order: spread evenly over the events that change something."""
+    """As many places as states, in order: a twentieth of them over the first 40 events, which make
+    the folder, the others spread evenly over all events that change something."""
     places = [e.number for e in events
               if e.kind != powercut.WRITE or e.data is not None or e.at % (1 << 20) == 0]
-    for i in range(states):
-        at = (i + rng.random()) * len(places) / states
-        yield places[int(at)]
+    early = states // 20
+    for start, end, n in ((0, 40, early), (40, len(places), states - early)):
+        for i in range(n):
+            yield places[start + int((i + rng.random()) * (end - start) / n)]
 
 
 class Judging:

@@ -8,7 +8,7 @@ lost in the reverse of their order, folder by folder, as journaling file systems
 import os
 import struct
 
-CREATE, WRITE, TRUNCATE, SYNC_BEGIN, SYNC_END, RENAME, UNLINK, MKDIR = range(1, 9)
+CREATE, WRITE, TRUNCATE, SYNC_BEGIN, SYNC_END, RENAME, UNLINK, MKDIR, LINK = range(1, 10)
 HEAD = struct.Struct("<IBBHQQQQII")
 SECTOR, BLOCK = 512, 4096
 FOLDER = object()
@@ -149,7 +149,7 @@ class Disk:
     def take(self, e):
         getattr(self, "on_" + {CREATE: "create", WRITE: "change", TRUNCATE: "change",
                                SYNC_BEGIN: "begin", SYNC_END: "end", RENAME: "rename",
-                               UNLINK: "unlink", MKDIR: "mkdir"}[e.kind])(e)
+                               UNLINK: "unlink", MKDIR: "mkdir", LINK: "link"}[e.kind])(e)
 
     def on_create(self, e):
         self.files[e.ino] = self.now[e.path] = File()
@@ -168,6 +168,10 @@ class Disk:
         thing = self.now.pop(e.path)
         self.now[e.to] = thing
         self.name(e, (e.path, None), (e.to, thing))
+
+    def on_link(self, e):
+        self.now[e.to] = self.now[e.path]
+        self.name(e, (e.to, self.now[e.to]))
 
     def name(self, e, *steps):
         folder = os.path.dirname(e.path)

@@ -23,7 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum kind { CREATE = 1, WRITE, TRUNCATE, SYNC_BEGIN, SYNC_END, RENAME, UNLINK, MKDIR };
+enum kind { CREATE = 1, WRITE, TRUNCATE, SYNC_BEGIN, SYNC_END, RENAME, UNLINK, MKDIR, LINK };
 
 struct record {
     uint32_t magic;
@@ -273,6 +273,21 @@ int rename(const char *from, const char *to)
     int rc = real(from, to), kept = errno;
     if (rc == 0)
         put_paths(RENAME, from, to);
+    pthread_mutex_unlock(&lock);
+    errno = kept;
+    return rc;
+}
+
+int link(const char *from, const char *to)
+{
+    bool ours = is_ours(from);
+    REAL(link);
+    if (!ours)
+        return real(from, to);
+    pthread_mutex_lock(&lock);
+    int rc = real(from, to), kept = errno;
+    if (rc == 0)
+        put_paths(LINK, from, to);
     pthread_mutex_unlock(&lock);
     errno = kept;
     return rc;
