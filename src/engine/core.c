@@ -251,7 +251,12 @@ static void hold_if_needed(struct core *c)
         snprintf(
             c->held_why, sizeof c->held_why,
             "the clock is over a day ahead of the last run: check it, then `postfleet resume`");
-    c->is_held = c->cfg->held || c->jump_held;
+    else if (c->restored_held)
+        snprintf(
+            c->held_why, sizeof c->held_why,
+            "an older database was put back: what it shows as waiting may have left since; look, "
+            "then `postfleet resume`");
+    c->is_held = c->cfg->held || c->jump_held || c->restored_held;
     if (c->is_held)
         core_event(c, "sending.held", "everything", c->held_why, NULL);
 }

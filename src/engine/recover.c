@@ -201,7 +201,7 @@ static bool settle_item(struct recovery *x, struct db *db, const struct lease_it
     struct fate *f = map_u64_get(x->fates, it->message_id);
     const struct journal_record *r = f ? &f->r : NULL;
     *open_out = false;
-    if (x->health == JOURNAL_LOST)
+    if (x->health >= JOURNAL_LOST)
         return settle_uncertain(x, db, it, r && is_ahead(r, it) ? r : NULL, e);
     if (r && is_ahead(r, it)) { /* the journal knows more than the database */
         if (r->kind == JOURNAL_OUTCOME)
@@ -297,7 +297,8 @@ static void on_durable(void *arg)
 static bool set_epoch(struct core *c, struct db *db, struct err *e)
 {
     bool ok = db_begin(db, e) && settings_set_i64(db, "journal_epoch", (int64_t)c->epoch, e) &&
-              settings_set_i64(db, "unclean", 1, e) && db_commit(db, e);
+              settings_set_i64(db, "unclean", 1, e) &&
+              (!c->restored_held || settings_set(db, "pause", STR("1"), e)) && db_commit(db, e);
     if (!ok && db_in_transaction(db))
         db_rollback(db);
     return ok;
@@ -377,6 +378,14 @@ bool recover_ledger(struct core *c, struct db *db, struct err *e)
                   "%s is damaged or missing: what was leased and has no "
                   "result is uncertain",
                   dir);
+    if (ok && x.health == JOURNAL_AHEAD) {
+        c->restored_held = true;
+        log_event(LOG_ERROR, "database.restored",
+                  "the database is older than the journal in %s: what was leased is uncertain, and "
+                  "sending is held",
+                  dir);
+    }
+    uint64_t seen = ok ? journal_epoch_seen(old) : 0;
     ok = ok && read_counts(&x, db, e) && settle_all(&x, db, e);
     if (ok && (x.n_outcomes || x.n_uncertain || x.n_ready || unclean))
         log_event(LOG_NOTICE, "engine.recovered",
@@ -384,14 +393,14 @@ bool recover_ledger(struct core *c, struct db *db, struct err *e)
                   x.n_uncertain, x.n_ready);
     if (ok && unclean)
         check_ledger(c, db);
+    tell_end(&x);
     free_fates(&x);
     map_u64_free(&x.counts_all);
     journal_close(&old);
-    c->epoch = (uint64_t)epoch + 1;
+    c->epoch = MAX((uint64_t)epoch, seen) + 1;
     cfg.epoch = c->epoch;
     enum journal_health health = JOURNAL_NEW;
     return ok && set_epoch(c, db, e) &&
            journal_open(&cfg, false, NULL, NULL, &c->journal, &health, e) &&
            journal_start(c->journal, e) && park_open_leases(c, db, e);
-    tell_end(&x);
 }
