@@ -202,6 +202,8 @@ def main():
     parser.add_argument("--seconds", type=int, default=20)
     parser.add_argument("--list", action="store_true")
     options = parser.parse_args()
+    # Instrumented programs that the build itself runs must not leave profiles in the source tree.
+    os.environ["LLVM_PROFILE_FILE"] = str(BUILD / "build.profraw")
     try:
         built = build()
     except RuntimeError as e:
