@@ -538,23 +538,53 @@ static bool find_view(struct db *db, uint64_t id, struct view *v, bool *found, s
     return true;
 }
 
-/* As engine/render makes it; without a From of the campaign the domain is the sending host's. */
-static json_t *message_id_of(const struct view *v, const struct campaign_view *c)
+/* The address in "Name <a@b>" or "a@b", from its '@' on; STR_NONE: there is none. */
+static struct str domain_of(struct str mailbox)
 {
-    char id[24], host[256] = "";
-    ptrdiff_t at = str_rchr(str_of(c->from), '@');
-    if (!v->campaign_num)
-        return json_null();
-    codec_id_format("msg", v->id, id);
-    if (at < 0) {
-        (void)gethostname(host, sizeof(host) - 1);
-        return json_sprintf("%s@%s", id, host);
-    }
-    struct str domain = str_from_index(str_of(c->from), (size_t)at + 1);
+    ptrdiff_t at = str_rchr(mailbox, '@');
+    struct str domain = at < 0 ? STR_NONE : str_from_index(mailbox, (size_t)at + 1);
     ptrdiff_t end = str_chr(domain, '>');
-    if (end >= 0)
-        domain = str_cut(domain, 0, (size_t)end);
-    return json_sprintf("%s@" STR_F, id, STR_A(domain));
+    return str_trim(end < 0 ? domain : str_cut(domain, 0, (size_t)end));
+}
+
+/* The From of the server that was asked last. */
+static bool server_domain(struct db *db, int64_t server_num, char *out, size_t size, struct err *e)
+{
+    struct stmt *s = db_stmt(db, "SELECT from_address FROM server WHERE num = $1", e);
+    bool row = false;
+    if (!s)
+        return false;
+    db_bind_i64(s, 1, server_num);
+    if (!db_step(s, &row, e))
+        return false;
+    str_copy(row ? domain_of(db_text(s, 0)) : STR_NONE, out, size);
+    db_reset(s);
+    return true;
+}
+
+/* As engine/render makes it: the domain of the campaign's From, else the sending host, else (a bare
+ * host name is no domain of the world) that of the server's From. */
+static bool message_id_of(struct db *db, const struct view *v, const struct campaign_view *c,
+                          json_t **out, struct err *e)
+{
+    char id[24], domain[256];
+    *out = NULL;
+    if (!v->campaign_num) {
+        *out = json_null();
+        return true;
+    }
+    codec_id_format("msg", v->id, id);
+    str_copy(domain_of(str_of(c->from)), domain, sizeof(domain));
+    if (!domain[0] && gethostname(domain, sizeof(domain) - 1) == 0 && !strchr(domain, '.') &&
+        v->server_num) {
+        char of_server[256];
+        if (!server_domain(db, v->server_num, of_server, sizeof(of_server), e))
+            return false;
+        if (of_server[0])
+            str_copy(str_of(of_server), domain, sizeof(domain));
+    }
+    *out = json_sprintf("%s@%s", id, domain);
+    return true;
 }
 
 static bool show(struct db *db, uint64_t id, json_t **out, struct err *e)
@@ -574,8 +604,14 @@ static bool show(struct db *db, uint64_t id, json_t **out, struct err *e)
         json_decref(why);
         return false;
     }
+    json_t *message_id = NULL;
+    if (!message_id_of(db, &v, &c, &message_id, e)) {
+        json_decref(attempts);
+        json_decref(why);
+        return false;
+    }
     json_t *j = view_json(db, &v, &c);
-    json_object_set_new(j, "message_id", message_id_of(&v, &c));
+    json_object_set_new(j, "message_id", message_id);
     json_object_set_new(j, "attempts", attempts);
     json_object_set_new(j, "why", why);
     *out = j;
