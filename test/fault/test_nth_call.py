@@ -29,7 +29,7 @@ MAILS = 20
 CONNECTIONS = 2
 CALLS = {"write": errno.ENOSPC, "sync": errno.EIO, "read": errno.EIO, "connect": errno.ENETUNREACH,
          "accept": errno.EMFILE, "malloc": errno.ENOMEM}
-SITES = 90  # of each call
+SITES = 360  # of each call; only malloc has more
 BUDGET_S = float(os.environ.get("POSTFLEET_FAULT_SECONDS", "420"))
 
 
