@@ -18,7 +18,7 @@ SELF = {"tools/lint.py", "tools/lint_c.py", "tools/test_lint.py"}
 TEXT = (".c", ".h", ".py", ".sh", ".sql", ".md", ".build", ".txt", ".yaml", ".ts", ".tsx", ".json")
 WORDS = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b|\b(stub|stubs|stubbed|placeholder|for now)\b",
                    re.IGNORECASE)
-MACHINE = re.compile(r"(?<![\w.])(/work/|/tmp/(?:bash_jobs\b|pf/)|/root/|/home/[a-z]+/)|\.library/")
+MACHINE = re.compile(r"(?<![\w.])/(?:work|root|home/[a-z]+)/")
 GENERATED = re.compile(r"\.(o|a|so|pyc|gcda|gcno|profraw|profdata|orig|rej)$|^build[^/]*/"
                        r"|(^|/)(node_modules|__pycache__|dist)/|\.min\.(js|css)$|\.bundle\.js$")
 PYTHON_FUNCTION_MAX = 60
