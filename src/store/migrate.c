@@ -10,9 +10,11 @@
 #include <stdio.h>
 
 extern const unsigned char sql_0001[];
+extern const unsigned char sql_0002[];
 
 static const struct migration migrations[] = {
     {"0001-house", (const char *)sql_0001},
+    {"0002-dispatcher", (const char *)sql_0002},
 };
 
 int migrate_latest(void)
