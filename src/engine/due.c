@@ -61,6 +61,7 @@ static void park(struct core *c, struct class *k, const struct pick *p, int64_t 
         k->parked_since = now;
     k->bound = p->bound;
     k->bound_server = p->server_num;
+    k->free_at = p->free_at;
     snprintf(k->why, sizeof k->why, "%s", p->why);
     heap_rekey(&c->parked, &k->parked, MAX(p->until, now + 1));
 }

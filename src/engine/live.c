@@ -76,7 +76,7 @@ static json_t *class_line(struct core *c, const struct class *k)
                      r && r->content ? r->content->campaign_name : NULL, "provider",
                      provider_name(providers_builtin(), k->provider), "ready", (int)k->n,
                      "limited_by", bound, "server", o && o->server ? o->server->server->name : NULL,
-                     "until", heap_has(&k->parked) ? time_or_null(c, k->parked.key) : json_null(),
+                     "until", heap_has(&k->parked) ? time_or_null(c, k->free_at) : json_null(),
                      "why", k->is_runnable ? "" : k->why);
 }
 

@@ -105,6 +105,7 @@ struct class
     bool is_special; /* tried before in this round, or bound to one server */
     enum bound bound;
     uint16_t bound_server;
+    int64_t free_at; /* steady ms when time alone lets it go on; 0: not known */
     int64_t parked_since;
     char why[256];
 };

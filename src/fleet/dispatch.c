@@ -209,13 +209,26 @@ static bool pick_in_tier(struct fleet *f, struct tier *t, const struct ask *a, i
     return done;
 }
 
+/* When a server that is out comes back if nothing happens; INT64_MAX: time alone does not bring it
+ * back. `until` is what the heap waits for, which is sooner than a quota says. */
+static int64_t back_at(struct place *p, enum bound b, int64_t until, int64_t now_ms)
+{
+    int64_t free_at = INT64_MAX;
+    enum quota_window w = QUOTA_HOUR;
+    if (b == BOUND_QUOTA && quota_may_reserve(&p->server->quota, now_ms, &free_at, &w))
+        return now_ms;
+    if (b == BOUND_HEALTH)
+        return p->server->until > now_ms ? p->server->until : INT64_MAX;
+    return b == BOUND_FROM || b == BOUND_PROVIDER ? until : free_at;
+}
+
 /* Nobody can: on what does it hang? Fills bound, until and the reason from a look at every place.
  */
 static void explain(struct fleet *f, struct fgroup *g, const struct ask *a, int64_t now_ms,
                     struct pick *out)
 {
     size_t n[BOUND_NO_SERVER + 1] = {0};
-    int64_t soonest = INT64_MAX, from_until = INT64_MAX;
+    int64_t soonest = INT64_MAX, from_until = INT64_MAX, free_at = INT64_MAX;
     for (size_t i = 0; i < g->n_places; i++) {
         struct place *p = &g->places[i];
         int64_t until = INT64_MAX;
@@ -229,6 +242,7 @@ static void explain(struct fleet *f, struct fgroup *g, const struct ask *a, int6
             soonest = MIN(soonest, until);
         if (b == BOUND_FROM)
             from_until = MIN(from_until, until);
+        free_at = MIN(free_at, back_at(p, b, until, now_ms));
     }
     static const enum bound order[] = {BOUND_BUSY,  BOUND_QUOTA, BOUND_HEALTH, BOUND_PROVIDER,
                                        BOUND_ADMIN, BOUND_FROM,  BOUND_TRIED};
@@ -244,6 +258,7 @@ static void explain(struct fleet *f, struct fgroup *g, const struct ask *a, int6
         out->bound == BOUND_BUSY || out->bound == BOUND_QUOTA || (by_time && a->n_tried == 0);
     out->kind = waits ? PICK_WAIT : PICK_GIVE_UP;
     out->until = MIN(MAX(soonest, now_ms + 1), now_ms + ASK_AGAIN_MS);
+    out->free_at = out->bound == BOUND_BUSY || free_at == INT64_MAX ? 0 : free_at;
     snprintf(out->why, sizeof out->why,
              "%zu of %zu busy, %zu at a quota, %zu out by health, %zu paused, %zu tried",
              n[BOUND_BUSY], g->n_places, n[BOUND_QUOTA], n[BOUND_HEALTH], n[BOUND_ADMIN],

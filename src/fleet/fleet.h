@@ -72,6 +72,7 @@ struct pick {
     enum pick_kind kind;
     uint16_t server_num; /* SEND: reserved there; WAIT on BUSY: the server waited for; else 0 */
     int64_t until;       /* WAIT: steady ms to ask again at the latest */
+    int64_t free_at;     /* for people: steady ms when time alone lets it go on; 0: not known */
     enum bound bound;
     uint32_t group_num; /* the group that answered (a fallback perhaps) */
     char why[256];      /* for people */

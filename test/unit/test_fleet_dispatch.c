@@ -393,6 +393,31 @@ static void at_limit_waits_or_spills(void **state)
     }
 }
 
+/* Asked again within a second, but people are told when the first quota frees. */
+static void a_quota_says_when_it_frees(void **state)
+{
+    (void)state;
+    struct bed b;
+    bed_init(&b);
+    bed_simple(&b, STRATEGY_ROUND_ROBIN, 2, NULL);
+    for (uint16_t i = 1; i <= 2; i++) {
+        b.servers[i]->limits.per_hour = i;
+        bed_apply(&b, i);
+    }
+    for (int left = 3; left > 0; left--)
+        bed_accept(&b, bed_send(&b));
+    struct pick p = bed_pick(&b);
+    assert_int_equal(p.kind, PICK_WAIT);
+    assert_int_equal(p.bound, BOUND_QUOTA);
+    assert_true(p.until <= b.now + 1000);
+    assert_in_range(p.free_at, (uint64_t)b.now + 3540 * 1000, (uint64_t)b.now + 3660 * 1000);
+    b.servers[1]->admin = b.servers[2]->admin = ADMIN_PAUSED; /* time alone does not help */
+    bed_apply(&b, 1);
+    bed_apply(&b, 2);
+    assert_int_equal(bed_pick(&b).free_at, 0);
+    bed_free(&b);
+}
+
 static void one_at_a_time_until_the_canary_is_answered(void **state)
 {
     (void)state;
@@ -554,6 +579,7 @@ int main(void)
         cmocka_unit_test(a_kept_server_carries_it_or_anybody),
         cmocka_unit_test(fallback_groups_in_order),
         cmocka_unit_test(at_limit_waits_or_spills),
+        cmocka_unit_test(a_quota_says_when_it_frees),
         cmocka_unit_test(one_at_a_time_until_the_canary_is_answered),
         cmocka_unit_test(a_group_of_nobody_waits),
         cmocka_unit_test(any_life_comes_back),
