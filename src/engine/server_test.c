@@ -2,6 +2,7 @@
  * is neither counted nor held against the server. */
 #include "engine/server_test.h"
 #include "base/alloc.h"
+#include "engine/derive.h"
 #include "engine/state.h"
 #include "mail/addr.h"
 #include "mail/mime.h"
@@ -36,6 +37,7 @@ struct test {
     struct server_ref *server;
     struct conn *conn;
     struct smtp_client *smtp;
+    struct derivation *derivation;
     struct timer *timer;
     struct timer *reaper;
     struct test_step steps[STEPS];
@@ -82,6 +84,7 @@ static void free_test(void *arg)
 {
     struct test *t = arg;
     conn_close(&t->conn);
+    derive_abandon(&t->derivation);
     timer_free(&t->timer);
     timer_free(&t->reaper);
     smtp_client_free(&t->smtp);
@@ -190,9 +193,23 @@ static void on_end(struct test *t, const struct smtp_event *ev)
     finish(t);
 }
 
+static void pump(struct test *t);
+
+static void derived(void *owner, const uint8_t *salted)
+{
+    struct test *t = owner;
+    t->derivation = NULL;
+    smtp_client_derived(t->smtp, salted, clock_boot_ms());
+    pump(t);
+}
+
 static void handle(struct test *t, const struct smtp_event *ev)
 {
     switch (ev->kind) {
+    case SMTP_EVENT_DERIVE:
+        t->derivation = derive_start(t->core->desks, smtp_client_derivation(t->smtp),
+                                     t->server->server->password, derived, t);
+        break;
     case SMTP_EVENT_START_TLS: conn_start_tls(t->conn, smtp_client_deadline(t->smtp)); break;
     case SMTP_EVENT_READY: on_ready(t); break;
     case SMTP_EVENT_DOT_ASK:
@@ -309,6 +326,7 @@ static void begin(struct test *t)
                                    .reply_timeout_ms = s->reply_timeout_ms,
                                    .dot_timeout_ms = s->dot_timeout_ms,
                                    .nonce = rand_secret_u64(),
+                                   .derives_elsewhere = true,
                                    .transcript_max = 16384};
     struct conn_params p = {.host = s->host,
                             .port = s->port,

@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/check.h"
 #include "base/clock.h"
+#include "engine/derive.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -268,10 +269,22 @@ static void on_ready(struct session *s)
     outlet_dirty(s->outlet);
 }
 
+static void derived(void *owner, const uint8_t *salted)
+{
+    struct session *s = owner;
+    s->derivation = NULL;
+    smtp_client_derived(s->smtp, salted, loop_now_ms(s->core->loop));
+    session_pump(s);
+}
+
 static void handle(struct session *s, const struct smtp_event *ev)
 {
     struct job *j = NULL;
     switch (ev->kind) {
+    case SMTP_EVENT_DERIVE:
+        s->derivation = derive_start(s->core->desks, smtp_client_derivation(s->smtp),
+                                     s->outlet->server->server->password, derived, s);
+        break;
     case SMTP_EVENT_START_TLS: conn_start_tls(s->conn, smtp_client_deadline(s->smtp)); break;
     case SMTP_EVENT_READY: on_ready(s); break;
     case SMTP_EVENT_BEGUN: on_begun(s, ev->id); break;
@@ -560,6 +573,7 @@ struct session *session_open(struct outlet *o, bool is_probe)
                                    .reply_timeout_ms = cfg->reply_timeout_ms,
                                    .dot_timeout_ms = cfg->dot_timeout_ms,
                                    .nonce = rand_secret_u64(),
+                                   .derives_elsewhere = true,
                                    .transcript_max = TRANSCRIPT_MAX};
     s->smtp = smtp_client_new(&k, now);
     struct conn_params p = {.host = cfg->host,
@@ -601,6 +615,7 @@ void session_close(struct session *s)
             outlet_unpick(j);
     }
     conn_close(&s->conn);
+    derive_abandon(&s->derivation);
     timer_free(&s->timer);
     outlet_session_over(o, s);
     smtp_client_free(&s->smtp);

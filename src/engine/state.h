@@ -161,6 +161,7 @@ struct session {      /* a connection to a server */
     struct outlet *outlet;
     struct conn *conn;
     struct smtp_client *smtp;
+    struct derivation *derivation; /* a desk works on the key of its login */
     struct timer *timer;
     int64_t timer_at;
     bool is_slow; /* its dot has waited over DOT_SLOW_MS */
@@ -381,6 +382,8 @@ bool recover_ledger(struct core *c, struct db *db, struct err *e) MUST_USE;
 void calls_handle(void *arg, struct link_request *r);
 json_t *live_fleet(struct core *c);
 json_t *live_queue(struct core *c);
+/* Why nothing is sent, for people: the disk, a hold, a pause, the network; "": sending is up. */
+void live_sending_waits(struct core *c, char *out, size_t size);
 json_t *live_status(struct core *c);
 json_t *live_campaigns(struct core *c);
 

@@ -163,6 +163,26 @@ bool smtp_auth_answer(struct smtp_auth *a, struct str challenge, struct buf *out
     return encode(&made, ok, out, e);
 }
 
+bool smtp_auth_wants_derivation(const struct smtp_auth *a, struct str challenge,
+                                struct smtp_derivation *out)
+{
+    struct buf given;
+
+    if (a->mech != SMTP_MECH_SCRAM_SHA_256 || a->challenges >= SMTP_AUTH_CHALLENGES_MAX)
+        return false;
+    buf_init(&given, SMTP_AUTH_LINE_MAX);
+    bool wants = codec_base64_decode(str_trim(challenge), &given) &&
+                 smtp_scram_wants_derivation(a, buf_str(&given), out);
+    buf_free(&given);
+    return wants;
+}
+
+void smtp_auth_salted(struct smtp_auth *a, const uint8_t salted[SMTP_SALTED_SIZE])
+{
+    memcpy(a->salted, salted, sizeof a->salted);
+    a->has_salted = true;
+}
+
 bool smtp_auth_accepted(const struct smtp_auth *a, struct err *e)
 {
     if (a->mech == SMTP_MECH_SCRAM_SHA_256 && !a->proven)

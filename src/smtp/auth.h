@@ -38,6 +38,8 @@ struct smtp_auth {
     int challenges; /* answered so far; a few at most */
     bool proven;    /* SCRAM: the server has shown that it knows the password */
     uint8_t server_signature[32];
+    bool has_salted; /* SCRAM: derived by somebody else */
+    uint8_t salted[SMTP_SALTED_SIZE];
 };
 
 const char *smtp_mech_name(enum smtp_mech m); /* "SCRAM-SHA-256" ... ; "" for NONE */
@@ -55,6 +57,11 @@ bool smtp_auth_initial(struct smtp_auth *a, struct buf *out, struct err *e) MUST
 /* Answers the text of a 334 reply; an empty line is an answer. */
 bool smtp_auth_answer(struct smtp_auth *a, struct str challenge, struct buf *out,
                       struct err *e) MUST_USE;
+/* True: the answer to this challenge costs the derivation that is put into *out. Whoever makes it
+ * elsewhere gives it to smtp_auth_salted first; else smtp_auth_answer makes it. */
+bool smtp_auth_wants_derivation(const struct smtp_auth *a, struct str challenge,
+                                struct smtp_derivation *out) MUST_USE;
+void smtp_auth_salted(struct smtp_auth *a, const uint8_t salted[SMTP_SALTED_SIZE]);
 /* After 235: false when the server has not proven what the mechanism demands of it. */
 bool smtp_auth_accepted(const struct smtp_auth *a, struct err *e) MUST_USE;
 void smtp_auth_wipe(struct smtp_auth *a);

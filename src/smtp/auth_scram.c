@@ -1,5 +1,5 @@
-/* SCRAM-SHA-256: client-first, server-first, client-final, server-final. Key derivation costs
- * about 0.2 us an iteration on the calling thread; more than SMTP_AUTH_ITERATIONS_MAX are refused.
+/* SCRAM-SHA-256: client-first, server-first, client-final, server-final. The key derivation is a
+ * function of its own, for another thread; more than SMTP_AUTH_ITERATIONS_MAX are refused.
  * All keys are wiped before a function returns. */
 #include "smtp/auth_scram.h"
 
@@ -9,12 +9,11 @@
 
 #include "base/codec.h"
 
-enum { KEY_SIZE = 32, MESSAGE_MAX = 8192 };
+enum { KEY_SIZE = SMTP_SALTED_SIZE, MESSAGE_MAX = 8192 };
 
 struct server_first {
     struct str nonce;
-    struct buf salt;
-    uint64_t iterations;
+    struct smtp_derivation key;
 };
 
 /* client-first-message-bare; '=' and ',' of a name are escaped (RFC 5802, 5.1). */
@@ -34,11 +33,25 @@ bool smtp_scram_initial(struct smtp_auth *a, struct buf *out, struct err *e)
     return buf_adds(out, "n,,") && add_first_bare(a, out);
 }
 
+static bool read_salt(struct str base64, struct smtp_derivation *key)
+{
+    struct buf salt;
+
+    buf_init(&salt, sizeof key->salt);
+    bool ok = codec_base64_decode(base64, &salt) && salt.n > 0;
+    key->salt_n = ok ? salt.n : 0;
+    if (ok)
+        memcpy(key->salt, salt.p, salt.n);
+    buf_free(&salt);
+    return ok;
+}
+
 /* "r=...,s=...,i=..." in this order; extensions behind are allowed, mandatory ones (m=) are not. */
 static bool read_first(const struct smtp_auth *a, struct str s, struct server_first *f,
                        struct err *e)
 {
     struct str part, mine = str_of(a->nonce);
+    uint64_t iterations = 0;
 
     if (!str_split(&s, ',', &part) || !str_starts(part, STR("r=")))
         return err_set(e, ERR_FAILED, "SCRAM: the server's first message has no nonce");
@@ -46,13 +59,14 @@ static bool read_first(const struct smtp_auth *a, struct str s, struct server_fi
     if (!str_starts(f->nonce, mine) || f->nonce.n == mine.n)
         return err_set(e, ERR_FAILED, "SCRAM: the server's nonce does not continue ours");
     if (!str_split(&s, ',', &part) || !str_starts(part, STR("s=")) ||
-        !codec_base64_decode(str_from_index(part, 2), &f->salt) || f->salt.n == 0)
+        !read_salt(str_from_index(part, 2), &f->key))
         return err_set(e, ERR_FAILED, "SCRAM: the server's first message has no salt");
     if (!str_split(&s, ',', &part) || !str_starts(part, STR("i=")) ||
-        !str_to_u64(str_from_index(part, 2), SMTP_AUTH_ITERATIONS_MAX, &f->iterations) ||
-        f->iterations == 0)
+        !str_to_u64(str_from_index(part, 2), SMTP_AUTH_ITERATIONS_MAX, &iterations) ||
+        iterations == 0)
         return err_set(e, ERR_FAILED, "SCRAM: iterations missing or over %d",
                        SMTP_AUTH_ITERATIONS_MAX);
+    f->key.iterations = (uint32_t)iterations;
     return true;
 }
 
@@ -61,15 +75,24 @@ static bool mac(const uint8_t key[KEY_SIZE], const void *p, size_t n, uint8_t ou
     return HMAC(EVP_sha256(), key, KEY_SIZE, p, n, out, NULL) != NULL;
 }
 
-/* Proof for us, expected signature of the server (RFC 5802, 3). */
-static bool derive(struct smtp_auth *a, const struct server_first *f, struct str message,
-                   uint8_t proof[KEY_SIZE])
+bool smtp_derive(const struct smtp_derivation *d, const struct secret *secret,
+                 uint8_t salted_out[SMTP_SALTED_SIZE])
 {
-    struct str password = secret_reveal(a->password);
+    struct str password = secret_reveal(secret);
+
+    return PKCS5_PBKDF2_HMAC(password.p != NULL ? password.p : "", (int)password.n, d->salt,
+                             (int)d->salt_n, (int)d->iterations, EVP_sha256(), KEY_SIZE,
+                             salted_out) == 1;
+}
+
+/* Proof for us, expected signature of the server (RFC 5802, 3). */
+static bool prove(struct smtp_auth *a, const struct server_first *f, struct str message,
+                  uint8_t proof[KEY_SIZE])
+{
     uint8_t salted[KEY_SIZE], client[KEY_SIZE], stored[KEY_SIZE], server[KEY_SIZE];
-    bool ok = PKCS5_PBKDF2_HMAC(password.p != NULL ? password.p : "", (int)password.n,
-                                (const uint8_t *)f->salt.p, (int)f->salt.n, (int)f->iterations,
-                                EVP_sha256(), KEY_SIZE, salted) == 1 &&
+
+    memcpy(salted, a->salted, sizeof salted);
+    bool ok = (a->has_salted || smtp_derive(&f->key, a->password, salted)) &&
               mac(salted, "Client Key", 10, client) &&
               EVP_Digest(client, KEY_SIZE, stored, NULL, EVP_sha256(), NULL) == 1 &&
               mac(stored, message.p, message.n, proof) && mac(salted, "Server Key", 10, server) &&
@@ -97,7 +120,7 @@ static bool add_final(struct smtp_auth *a, struct str challenge, const struct se
               buf_addstr(out, f->nonce) && buf_adds(out, ",p=");
     if (!ok)
         err_set(e, ERR_TOO_BIG, "SCRAM: the server's first message is too long");
-    else if (!derive(a, f, buf_str(&message), proof))
+    else if (!prove(a, f, buf_str(&message), proof))
         ok = err_set(e, ERR_FAILED, "SCRAM: SHA-256 is not available here");
     else
         ok = codec_base64_add(out, proof, sizeof proof);
@@ -107,12 +130,21 @@ static bool add_final(struct smtp_auth *a, struct str challenge, const struct se
 
 static bool answer_first(struct smtp_auth *a, struct str challenge, struct buf *out, struct err *e)
 {
-    struct server_first f = {.iterations = 0};
+    struct server_first f;
 
-    buf_init(&f.salt, 1024);
-    bool ok = read_first(a, challenge, &f, e) && add_final(a, challenge, &f, out, e);
-    buf_free(&f.salt);
-    return ok;
+    return read_first(a, challenge, &f, e) && add_final(a, challenge, &f, out, e);
+}
+
+bool smtp_scram_wants_derivation(const struct smtp_auth *a, struct str challenge,
+                                 struct smtp_derivation *out)
+{
+    struct server_first f;
+    struct err e;
+
+    if (a->step != 0 || !read_first(a, challenge, &f, &e))
+        return false;
+    *out = f.key;
+    return true;
 }
 
 static bool check_final(struct smtp_auth *a, struct str challenge, struct err *e)

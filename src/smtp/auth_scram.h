@@ -8,5 +8,8 @@
 bool smtp_scram_initial(struct smtp_auth *a, struct buf *out, struct err *e) MUST_USE;
 bool smtp_scram_answer(struct smtp_auth *a, struct str challenge, struct buf *out,
                        struct err *e) MUST_USE;
+/* True: the challenge is a first message that can be answered, and costs this derivation. */
+bool smtp_scram_wants_derivation(const struct smtp_auth *a, struct str challenge,
+                                 struct smtp_derivation *out) MUST_USE;
 
 #endif

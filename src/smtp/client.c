@@ -59,6 +59,7 @@ struct smtp_client *smtp_client_new(const struct smtp_client_config *cfg, int64_
     smtp_reply_init(&c->reply);
     buf_init(&c->commands, COMMANDS_MAX);
     buf_init(&c->event_text, EVENT_TEXT_MAX);
+    buf_init(&c->challenge, SMTP_REPLY_TOTAL_MAX);
     buf_init(&c->transcript, cfg->transcript_max);
     for (size_t i = 0; i < countof(c->slots); i++)
         buf_init(&c->slots[i].text, SMTP_REPLY_TOTAL_MAX);
@@ -82,6 +83,7 @@ void smtp_client_free(struct smtp_client **cp)
     smtp_reply_free(&c->reply);
     buf_free(&c->commands);
     buf_free(&c->event_text);
+    buf_free(&c->challenge);
     buf_free(&c->transcript);
     for (size_t i = 0; i < countof(c->slots); i++)
         buf_free(&c->slots[i].text);
@@ -190,6 +192,8 @@ static enum smtp_phase phase_now(const struct smtp_client *c)
         return SMTP_PHASE_STARTTLS;
     if (c->expected_n > 0)
         return EXPECT_PHASES[head_of(c)->kind];
+    if (c->session == SESSION_AUTH)
+        return SMTP_PHASE_AUTH;
     return c->count > 0 ? transaction_phase(&c->slots[c->first]) : SMTP_PHASE_MAIL;
 }
 
@@ -316,6 +320,7 @@ void smtp_client_tick(struct smtp_client *c, int64_t now_ms)
     else
         client_end_text(c, SMTP_END_TIMEOUT, phase_now(c),
                         output_pending(c) ? "the server did not take our bytes in time"
+                        : c->is_deriving  ? "this machine did not derive the SCRAM key in time"
                                           : "the server did not answer in time");
 }
 

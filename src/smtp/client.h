@@ -32,8 +32,9 @@ struct smtp_client_config {
     int64_t ready_deadline;   /* boot ms: session must be READY by then (connect-timeout) */
     int64_t reply_timeout_ms; /* each later reply but the dot's */
     int64_t dot_timeout_ms;
-    uint64_t nonce;        /* randomness for SCRAM, given from outside */
-    size_t transcript_max; /* bytes of dialogue kept for a session and its last message */
+    uint64_t nonce;         /* randomness for SCRAM, given from outside */
+    bool derives_elsewhere; /* SCRAM's slow step is the driver's: SMTP_EVENT_DERIVE */
+    size_t transcript_max;  /* bytes of dialogue kept for a session and its last message */
 };
 
 /* Borrowed until the message's DONE event was pulled. */
@@ -60,6 +61,8 @@ enum smtp_take {
 enum smtp_event_kind {
     SMTP_EVENT_NONE = 0,
     SMTP_EVENT_START_TLS, /* driver: handshake now, then smtp_client_tls_done */
+    SMTP_EVENT_DERIVE,    /* driver: smtp_derive what smtp_client_derivation gives, on any thread,
+                             then smtp_client_derived; only with derives_elsewhere */
     SMTP_EVENT_READY,     /* greeting, EHLO, TLS, AUTH passed */
     SMTP_EVENT_BEGUN,     /* id: its MAIL RCPT DATA are in the output: ask for the intent now;
                              without PIPELINING that is after RCPT was accepted, so a message may
@@ -118,6 +121,20 @@ struct smtp_caps {
     char auth_used[16]; /* "" when no AUTH was done */
 };
 
+enum { SMTP_SALT_MAX = 1024, SMTP_SALTED_SIZE = 32 };
+
+/* What SCRAM makes a key of, beside the password (RFC 5802, 3): milliseconds of work, so that it
+ * has its own door. */
+struct smtp_derivation {
+    uint8_t salt[SMTP_SALT_MAX];
+    size_t salt_n;
+    uint32_t iterations; /* 1 .. SMTP_AUTH_ITERATIONS_MAX */
+};
+
+/* SaltedPassword. Pure; about 0.2 us an iteration. False: SHA-256 is not available here. */
+bool smtp_derive(const struct smtp_derivation *d, const struct secret *password,
+                 uint8_t salted_out[SMTP_SALTED_SIZE]) MUST_USE;
+
 struct smtp_client *smtp_client_new(const struct smtp_client_config *cfg, int64_t now_ms) MUST_USE;
 void smtp_client_free(struct smtp_client **c);
 
@@ -126,6 +143,10 @@ void smtp_client_input(struct smtp_client *c, struct str bytes, int64_t now_ms);
 /* The peer closed or reset; what was read before must have been given to input first. */
 void smtp_client_closed(struct smtp_client *c, int64_t now_ms);
 void smtp_client_tls_done(struct smtp_client *c, bool ok, int64_t now_ms);
+/* After DERIVE: what to derive; borrowed, stays as long as the client waits for it. */
+const struct smtp_derivation *smtp_client_derivation(const struct smtp_client *c);
+/* The answer to it (NULL: it failed); passed over when the client does not wait for one. */
+void smtp_client_derived(struct smtp_client *c, const uint8_t *salted, int64_t now_ms);
 /* Passed deadlines become events. */
 void smtp_client_tick(struct smtp_client *c, int64_t now_ms);
 /* Boot ms of the next deadline; INT64_MAX: none. */

@@ -127,6 +127,9 @@ struct smtp_client {
     struct smtp_caps caps;
     struct smtp_auth auth;
     unsigned auth_refused; /* bits of mechanisms */
+    bool is_deriving;
+    struct smtp_derivation derivation;
+    struct buf challenge; /* that waits for it */
     char nonce[24];
 };
 

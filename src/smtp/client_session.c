@@ -149,13 +149,13 @@ void session_starttls(struct smtp_client *c)
     report_event(c, SMTP_EVENT_START_TLS, 0);
 }
 
-static void answer_challenge(struct smtp_client *c)
+static void answer_challenge(struct smtp_client *c, struct str challenge)
 {
     struct buf line;
     struct err e;
 
     buf_init(&line, SMTP_AUTH_LINE_MAX);
-    if (smtp_auth_answer(&c->auth, buf_str(&c->reply.text), &line, &e)) {
+    if (smtp_auth_answer(&c->auth, challenge, &line, &e)) {
         output_command_secret(c, line.n > 0 ? STR("***") : STR(""), buf_str(&line));
         client_expect(c, EXPECT_AUTH, NULL);
     } else {
@@ -166,12 +166,46 @@ static void answer_challenge(struct smtp_client *c)
     buf_free(&line);
 }
 
+static void take_challenge(struct smtp_client *c)
+{
+    struct str text = buf_str(&c->reply.text);
+
+    if (!c->cfg.derives_elsewhere || !smtp_auth_wants_derivation(&c->auth, text, &c->derivation)) {
+        answer_challenge(c, text);
+        return;
+    }
+    buf_clear(&c->challenge);
+    buf_addstr(&c->challenge, text);
+    c->is_deriving = true;
+    report_event(c, SMTP_EVENT_DERIVE, 0);
+}
+
+const struct smtp_derivation *smtp_client_derivation(const struct smtp_client *c)
+{
+    return &c->derivation;
+}
+
+void smtp_client_derived(struct smtp_client *c, const uint8_t *salted, int64_t now_ms)
+{
+    c->now_ms = now_ms;
+    if (!c->is_deriving || c->session != SESSION_AUTH)
+        return;
+    c->is_deriving = false;
+    if (salted == NULL) {
+        client_end_text(c, SMTP_END_PROTOCOL, SMTP_PHASE_AUTH,
+                        "SCRAM: SHA-256 is not available here");
+        return;
+    }
+    smtp_auth_salted(&c->auth, salted);
+    answer_challenge(c, buf_str(&c->challenge));
+}
+
 void session_auth(struct smtp_client *c)
 {
     struct err e;
 
     switch (c->reply.code) {
-    case 334: answer_challenge(c); break;
+    case 334: take_challenge(c); break;
     case 235:
         if (smtp_auth_accepted(&c->auth, &e))
             become_ready(c);

@@ -13,7 +13,7 @@ enum progress { FREE, GIVEN, ASKED, PERMITTED };
 struct run {
     struct talk t;
     enum progress at[TALK_MESSAGES];
-    bool ended, wants_tls;
+    bool ended, wants_tls, wants_key;
 };
 
 static void take_event(struct run *r, const struct smtp_event *e)
@@ -23,6 +23,7 @@ static void take_event(struct run *r, const struct smtp_event *e)
     check(!r->ended);
     switch (e->kind) {
     case SMTP_EVENT_START_TLS: r->wants_tls = true; break;
+    case SMTP_EVENT_DERIVE: r->wants_key = true; break;
     case SMTP_EVENT_BEGUN: check(*at == GIVEN); break;
     case SMTP_EVENT_DOT_ASK:
         check(*at == GIVEN);
@@ -145,6 +146,9 @@ static void play_line(struct run *r, struct str line)
         smtp_client_quit(t->c, t->now_ms);
     } else if (str_is(word, "tls") && r->wants_tls) {
         smtp_client_tls_done(t->c, line.n == 0, t->now_ms);
+    } else if (str_is(word, "derive") && r->wants_key) {
+        static const uint8_t salted[SMTP_SALTED_SIZE] = {1};
+        smtp_client_derived(t->c, line.n == 0 ? salted : NULL, t->now_ms);
     } else {
         act_on_message(r, word, line);
     }

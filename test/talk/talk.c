@@ -242,7 +242,8 @@ static bool do_nothing(struct talk *t, struct str rest)
 
 static void describe(const struct smtp_event *e, struct buf *b)
 {
-    static const char *const KINDS[] = {"", "starttls", "ready", "begun", "ask", "done", "end"};
+    static const char *const KINDS[] = {"",      "starttls", "derive", "ready",
+                                        "begun", "ask",      "done",   "end"};
 
     buf_adds(b, KINDS[e->kind]);
     if (e->kind >= SMTP_EVENT_BEGUN && e->kind <= SMTP_EVENT_DONE)
@@ -307,6 +308,17 @@ static bool do_withdraw(struct talk *t, struct str rest)
     uint64_t id = talk_number(&rest);
     bool ok = smtp_client_withdraw(t->c, id, t->now_ms);
     return ok != str_is(rest, "refused") || fail(t, "withdrawing went otherwise", STR(""));
+}
+
+/* What a desk does meanwhile. */
+static bool do_derive(struct talk *t, struct str rest)
+{
+    uint8_t salted[SMTP_SALTED_SIZE];
+
+    feed(t);
+    bool ok = smtp_derive(smtp_client_derivation(t->c), t->password, salted);
+    smtp_client_derived(t->c, ok && !str_is(rest, "fail") ? salted : NULL, t->now_ms);
+    return true;
 }
 
 static bool do_quit(struct talk *t, struct str rest)
@@ -374,7 +386,7 @@ static const struct talk_word WORDS[] = {
     {"long", do_long},     {"garbage", do_garbage},
     {"tls", do_tls},       {"nothing", do_nothing},
     {"config", do_config}, {"transcript", do_transcript},
-    {"write", do_write},
+    {"write", do_write},   {"derive", do_derive},
 };
 
 static bool play_line(struct talk *t, struct str line)

@@ -126,6 +126,7 @@ static void read_config(struct talk *t, struct smtp_client_config *cfg, struct s
         if (str_is(name, "nonce"))
             cfg->nonce = talk_number(&word);
         cfg->probe |= str_is(name, "probe");
+        cfg->derives_elsewhere |= str_is(name, "derives_elsewhere");
         cfg->chunking_off |= str_is(name, "chunking_off");
     }
 }
