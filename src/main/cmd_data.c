@@ -1,11 +1,8 @@
-/* init, db, doctor: what works on the data directory itself. db and init need no daemon. */
+/* init, db: what works on the data directory itself, without a daemon. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -25,9 +22,6 @@
 #ifdef HAVE_LEDGER_CHECK
 #include "store/ledger_check.h"
 #endif
-
-#define DISK_LEAST_BYTES (512ull << 20)
-#define FILES_LEAST      4096
 
 /* ---- init ---- */
 
@@ -87,21 +81,6 @@ int cmd_init(struct cmd *c)
 
 /* ---- db ---- */
 
-/* Opens the database of an existing data directory. */
-static bool open_database(const char *dir, enum db_mode mode, struct db **out, struct err *e)
-{
-    enum datadir_kind kind;
-    if (!datadir_look(dir, &kind, e))
-        return false;
-    if (kind != DATADIR_OURS)
-        return err_set(e, ERR_NOT_FOUND, "%s holds no Postfleet database; postfleet init makes one",
-                       dir);
-    char *path = datadir_path(dir, DATADIR_DATABASE);
-    bool ok = db_open(path, mode, out, e);
-    free(path);
-    return ok;
-}
-
 /* Result of a check: lines for people, one object for programs. */
 static int show_findings(json_t *findings, const char *good)
 {
@@ -133,10 +112,10 @@ static bool check_file(struct db *db, json_t *findings, struct err *e)
     return upkeep_check(db, add_finding, findings, e);
 }
 
-static bool check_key(const char *dir, struct err *e)
+static bool check_key(const char *dir, struct db *db, struct err *e)
 {
     struct secrets *key = NULL;
-    bool ok = secrets_load(dir, &key, e);
+    bool ok = secrets_load(dir, &key, e) && secrets_check(key, db, e);
     secrets_free(&key);
     return ok;
 }
@@ -158,8 +137,8 @@ int cmd_db_check(struct cmd *c)
     struct db *db = NULL;
     const char *dir = data_dir(c);
     json_t *findings = json_array();
-    bool ok = open_database(dir, DB_READ_ONLY, &db, &e) && migrate_require_latest(db, &e) &&
-              check_file(db, findings, &e) && check_key(dir, &e);
+    bool ok = datadir_open(dir, DB_READ_ONLY, &db, &e) && migrate_require_latest(db, &e) &&
+              check_file(db, findings, &e) && check_key(dir, db, &e);
     if (ok && cmd_has(c, "ledger"))
         ok = check_ledger(db, findings, &e);
     int status = ok ? show_findings(findings, "the database is whole") : output_fail(&e);
@@ -230,7 +209,7 @@ int cmd_db_recover(struct cmd *c)
     const char *dir = data_dir(c);
     json_t *findings = json_array();
     log_setup("recover", LOG_WARNING, 2);
-    bool ok = recover_folder(dir, &r, &e) && open_database(dir, DB_READ_ONLY, &db, &e) &&
+    bool ok = recover_folder(dir, &r, &e) && datadir_open(dir, DB_READ_ONLY, &db, &e) &&
               check_file(db, findings, &e) && check_ledger(db, findings, &e);
     int status = ok ? show_recovered(&r, findings) : output_fail(&e);
     db_close(&db);
@@ -258,7 +237,7 @@ int cmd_db_backup(struct cmd *c)
         err_set(&e, ERR_CONFLICT, "%s is there already; name a new file", file);
         return output_fail(&e);
     }
-    bool ok = open_database(data_dir(c), DB_READ_ONLY, &db, &e) && upkeep_backup(db, file, &e);
+    bool ok = datadir_open(data_dir(c), DB_READ_ONLY, &db, &e) && upkeep_backup(db, file, &e);
     db_close(&db);
     if (!ok)
         return output_fail(&e);
@@ -278,7 +257,7 @@ int cmd_db_migrate(struct cmd *c)
     const char *dir = data_dir(c);
     int before = 0, lock = -1;
     bool dry = cmd_has(c, "dry-run");
-    bool ok = open_database(dir, dry ? DB_READ_ONLY : DB_READ_WRITE, &db, &e) &&
+    bool ok = datadir_open(dir, dry ? DB_READ_ONLY : DB_READ_WRITE, &db, &e) &&
               (dry || datadir_lock(dir, 0, &lock, &e)) && migrate_version(db, &before, &e) &&
               (dry || migrate_to_latest(db, &e));
     db_close(&db);
@@ -295,153 +274,4 @@ int cmd_db_migrate(struct cmd *c)
     output_line(before == migrate_latest() ? "schema %d is the latest" : "schema %d%s", before,
                 dry ? " would be brought up to date" : " brought up to date");
     return 0;
-}
-
-/* ---- doctor ---- */
-
-struct doctor {
-    json_t *checks;
-    bool bad;
-};
-
-/* remedy NULL: all is well. */
-static void note_check(struct doctor *d, const char *name, const char *finding, const char *remedy)
-{
-    json_t *one = json_pack("{s:s, s:b, s:s, s:s?}", "check", name, "ok", remedy == NULL, "finding",
-                            finding, "remedy", remedy);
-    json_array_append_new(d->checks, one);
-    d->bad = d->bad || remedy;
-    output_line("%-4s %-10s %s", remedy ? "BAD" : "ok", name, finding);
-    if (remedy)
-        output_line("     %-10s %s", "", remedy);
-}
-
-static void check_folder(struct doctor *d, const char *dir)
-{
-    struct stat st;
-    enum datadir_kind kind;
-    struct err e = {0};
-    if (!datadir_look(dir, &kind, &e)) {
-        note_check(d, "folder", e.text, "run as the user that owns it");
-        return;
-    }
-    if (kind != DATADIR_OURS) {
-        note_check(d, "folder", dir,
-                   "no Postfleet data there: name it with --data, or run "
-                   "postfleet init");
-        return;
-    }
-    bool open_to_others = stat(dir, &st) == 0 && (st.st_mode & 077);
-    note_check(d, "folder", dir, open_to_others ? "others may look into it: chmod 700" : NULL);
-}
-
-static void check_database(struct doctor *d, const char *dir)
-{
-    struct db *db = NULL;
-    struct err e = {0};
-    bool ok = open_database(dir, DB_READ_ONLY, &db, &e) && migrate_require_latest(db, &e);
-    db_close(&db);
-    note_check(d, "database", ok ? "opens, schema is the latest" : e.text,
-               ok ? NULL : "see the text; postfleet db check looks deeper");
-    e = (struct err){0};
-    ok = check_key(dir, &e);
-    note_check(d, "key", ok ? SECRETS_FILE " is readable and private" : e.text,
-               ok ? NULL : "put the key file of this database back, mode 0400");
-}
-
-static void check_machine(struct doctor *d, const char *dir)
-{
-    struct statvfs fs;
-    struct rlimit files;
-    char text[200], amount[32];
-    if (statvfs(dir, &fs) == 0) {
-        uint64_t left = (uint64_t)fs.f_bavail * fs.f_frsize;
-        output_bytes(left, amount);
-        snprintf(text, sizeof(text), "%s free", amount);
-        note_check(d, "disk", text,
-                   left < DISK_LEAST_BYTES ? "make room: sending waits on a full "
-                                             "disk"
-                                           : NULL);
-    }
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-        snprintf(text, sizeof(text), "%llu files may be open", (unsigned long long)files.rlim_max);
-        note_check(d, "files", text,
-                   files.rlim_max < FILES_LEAST ? "raise the limit (ulimit -n)" : NULL);
-    }
-    bool clock_sane = time(NULL) > 1735689600; /* 2025 */
-    note_check(d, "clock", clock_sane ? "says a likely time" : "is years behind",
-               clock_sane ? NULL : "set the clock");
-}
-
-static void check_config(struct doctor *d, const char *dir)
-{
-    struct config config;
-    struct err e = {0};
-    bool ok = config_load(dir, &config, &e);
-    note_check(d, "config", ok ? "in order" : e.text, ok ? NULL : "correct the line named");
-    config_free(&config);
-}
-
-static json_t *ask_ready(struct cmd *c, int *status_out)
-{
-    json_t *answer = NULL, *problem = NULL;
-    struct daemon *cl = daemon_new(c, status_out);
-    if (!cl)
-        return NULL;
-    *status_out = daemon_try(cl, "GET", daemon_path("/readyz"), NULL, &answer, &problem);
-    daemon_free(&cl);
-    if (*status_out == 0) {
-        json_decref(problem);
-        return answer ? answer : json_object();
-    }
-    json_decref(answer);
-    return problem;
-}
-
-/* Exits 0 only when the daemon says that all listeners and sending are up. */
-static int doctor_ready(struct cmd *c)
-{
-    int status = 0;
-    json_t *answer = ask_ready(c, &status);
-    if (!answer)
-        return status;
-    if (status == 0 && output_is_json())
-        output_record(answer);
-    else if (status == 0)
-        output_line("ready");
-    else
-        output_problem(answer);
-    json_decref(answer);
-    return status;
-}
-
-int cmd_doctor(struct cmd *c)
-{
-    struct doctor d = {.checks = json_array()};
-    const char *dir = data_dir(c);
-    int status = 0;
-    if (cmd_has(c, "ready") || cmd_has(c, "url")) {
-        json_decref(d.checks);
-        return doctor_ready(c);
-    }
-    check_folder(&d, dir);
-    if (!d.bad) {
-        check_database(&d, dir);
-        check_machine(&d, dir);
-    }
-    check_config(&d, dir);
-    if (access(dir, X_OK) == 0) {
-        json_t *answer = ask_ready(c, &status);
-        note_check(&d, "daemon",
-                   status == 0 ? "answers, sending is up" : json_text(answer, "detail"),
-                   status == 0 ? NULL : "start it: postfleet serve");
-        json_decref(answer);
-    }
-    if (output_is_json()) {
-        json_t *o = json_pack("{s:b, s:O}", "ok", !d.bad, "checks", d.checks);
-        output_json(o);
-        json_decref(o);
-    }
-    json_decref(d.checks);
-    return d.bad ? 1 : 0;
 }

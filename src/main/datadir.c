@@ -197,3 +197,17 @@ bool datadir_lock(const char *dir, int wait_ms, int *fd_out, struct err *e)
     *fd_out = fd;
     return true;
 }
+
+bool datadir_open(const char *dir, enum db_mode mode, struct db **out, struct err *e)
+{
+    enum datadir_kind kind;
+    if (!datadir_look(dir, &kind, e))
+        return false;
+    if (kind != DATADIR_OURS)
+        return err_set(e, ERR_NOT_FOUND, "%s holds no Postfleet database; postfleet init makes one",
+                       dir);
+    char *path = datadir_path(dir, DATADIR_DATABASE);
+    bool ok = db_open(path, mode, out, e);
+    free(path);
+    return ok;
+}

@@ -5,6 +5,7 @@
 
 #include "base/base.h"
 #include "base/err.h"
+#include "store/db.h"
 
 #define DATADIR_LOCK     "lock"
 #define DATADIR_DATABASE "postfleet.db"
@@ -29,6 +30,8 @@ bool datadir_lock(const char *dir, int wait_ms, int *fd_out, struct err *e) MUST
 /* Does the process that wrote DIR/lock live? It is a daemon, perhaps one that only starts. The lock
  * itself is not touched. dir_fd: the folder's descriptor, O_PATH will do. */
 bool datadir_is_held(int dir_fd);
+/* Opens the database of an existing data directory; ERR_NOT_FOUND when there is none. */
+bool datadir_open(const char *dir, enum db_mode mode, struct db **out, struct err *e) MUST_USE;
 /* "DIR/name", malloc'd. */
 char *datadir_path(const char *dir, const char *name) MUST_USE;
 

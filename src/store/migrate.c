@@ -50,6 +50,11 @@ bool migrate_version(struct db *db, int *out, struct err *e)
     return true;
 }
 
+bool migrate_made_at(struct db *db, int64_t *out, struct err *e)
+{
+    return read_number(db, "SELECT min(applied_at) FROM schema_version", out, e);
+}
+
 static bool refuse_newer(struct db *db, int version, int known, struct err *e)
 {
     return err_set(

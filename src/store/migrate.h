@@ -17,6 +17,8 @@ struct migration {
 bool migrate_to_latest(struct db *db, struct err *e) MUST_USE;
 /* The version the database has: 0 when empty; *out untouched on failure. */
 bool migrate_version(struct db *db, int *out, struct err *e) MUST_USE;
+/* When the first migration ran, epoch ms: the age of the database; 0: none has. */
+bool migrate_made_at(struct db *db, int64_t *out, struct err *e) MUST_USE;
 /* The version this binary knows. */
 int migrate_latest(void);
 /* False unless the database has exactly the version this binary knows (read-only openers). */

@@ -226,36 +226,95 @@ void secrets_derive(const struct secrets *s, const char *label, uint8_t out[SECR
                              (const uint8_t *)key.p, key.n) == 0);
 }
 
-static bool anything_sealed(struct db *db, bool *out, struct err *e)
+/* One sealed password, of the oldest server that has one; its id, 0: there is none. */
+static bool any_sealed(struct db *db, struct buf *out, uint64_t *id_out, struct err *e)
 {
-    struct stmt *s = db_stmt(db, "SELECT num FROM server WHERE password IS NOT NULL LIMIT 1", e);
-    if (!s || !db_step(s, out, e))
+    struct stmt *s = db_stmt(
+        db, "SELECT id, password FROM server WHERE password IS NOT NULL ORDER BY num LIMIT 1", e);
+    bool row = false;
+    *id_out = 0;
+    if (!s || !db_step(s, &row, e))
         return false;
+    if (row) {
+        struct str sealed = db_blob(s, 1);
+        *id_out = (uint64_t)db_i64(s, 0);
+        buf_add(out, sealed.p, sealed.n);
+    }
     db_reset(s);
     return true;
 }
 
-bool secrets_match(const struct secrets *s, struct db *db, struct err *e)
+/* The check value of the key, what the database holds of it, and one sealed password. */
+struct evidence {
+    struct buf expected, stored, sealed;
+    bool found;
+    uint64_t server_id;
+};
+
+static bool gather(const struct secrets *s, struct db *db, struct evidence *x, struct err *e)
 {
     uint8_t own[SECRETS_KEY_BYTES];
-    struct buf stored, expected;
-    bool found = false, sealed = false;
-    buf_init(&stored, 256);
-    buf_init(&expected, 256);
+    *x = (struct evidence){.found = false};
+    buf_init(&x->expected, 256);
+    buf_init(&x->stored, 256);
+    buf_init(&x->sealed, 1 + NONCE_BYTES + SECRETS_PLAIN_MAX + TAG_BYTES);
     secrets_derive(s, "check", own);
-    bool ok = codec_base64_add(&expected, own, sizeof own) &&
-              settings_get(db, CHECK_SETTING, &stored, &found, e) &&
-              (found || anything_sealed(db, &sealed, e));
-    if (ok && !found && !sealed)
-        ok = settings_set(db, CHECK_SETTING, buf_str(&expected), e);
-    else if (ok && (!found || !str_eq(buf_str(&stored), buf_str(&expected))))
-        ok = err_set(e, ERR_REFUSED,
-                     "key file %s is not the one that database %s was made with: put the right one "
-                     "back from a backup",
-                     s->path, db_path(db));
-    buf_free(&stored);
-    buf_free(&expected);
+    return codec_base64_add(&x->expected, own, sizeof own) &&
+           settings_get(db, CHECK_SETTING, &x->stored, &x->found, e) &&
+           any_sealed(db, &x->sealed, &x->server_id, e);
+}
+
+static void evidence_free(struct evidence *x)
+{
+    buf_free(&x->expected);
+    buf_free(&x->stored);
+    buf_free(&x->sealed);
+}
+
+static bool is_foreign(const struct evidence *x)
+{
+    return x->found ? !str_eq(buf_str(&x->stored), buf_str(&x->expected)) : x->server_id != 0;
+}
+
+static bool refuse(const struct secrets *s, struct db *db, struct err *e)
+{
+    return err_set(e, ERR_REFUSED,
+                   "key file %s is not the one that database %s was made with: put the right one "
+                   "back from a backup",
+                   s->path, db_path(db));
+}
+
+bool secrets_match(const struct secrets *s, struct db *db, struct err *e)
+{
+    struct evidence x;
+    bool ok = gather(s, db, &x, e);
+    if (ok && is_foreign(&x))
+        ok = refuse(s, db, e);
+    else if (ok && !x.found)
+        ok = settings_set(db, CHECK_SETTING, buf_str(&x.expected), e);
+    evidence_free(&x);
     return ok;
+}
+
+bool secrets_check(const struct secrets *s, struct db *db, struct err *e)
+{
+    struct evidence x;
+    struct secret *plain = NULL;
+    bool ok = gather(s, db, &x, e);
+    if (ok && is_foreign(&x))
+        ok = refuse(s, db, e);
+    else if (ok && x.server_id)
+        ok = secrets_unseal(s, "server", x.server_id, "password", buf_str(&x.sealed), &plain, e);
+    secret_free(&plain);
+    evidence_free(&x);
+    return ok;
+}
+
+int64_t secrets_written_at(const struct secrets *s, const char **path_out)
+{
+    struct stat st;
+    *path_out = s->path;
+    return stat(s->path, &st) == 0 ? (int64_t)st.st_mtime * 1000 : 0;
 }
 
 static int place_text(char *out, size_t size, const char *table, uint64_t id, const char *column)

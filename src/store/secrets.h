@@ -30,6 +30,12 @@ void secrets_free(struct secrets **s);
  * the key is not the one that the database was made with. */
 bool secrets_match(const struct secrets *s, struct db *db, struct err *e) MUST_USE;
 
+/* The same without writing, for a read-only handle: a database that nothing was sealed in yet fits
+ * every key. Also opens one sealed password. */
+bool secrets_check(const struct secrets *s, struct db *db, struct err *e) MUST_USE;
+/* When the key file was written, epoch ms; 0: not known. The path is borrowed. */
+int64_t secrets_written_at(const struct secrets *s, const char **path_out);
+
 /* Adds the sealed form (version, nonce, ciphertext with tag) to out. id: of the row. */
 bool secrets_seal(const struct secrets *s, const char *table, uint64_t id, const char *column,
                   struct str plain, struct buf *out, struct err *e) MUST_USE;

@@ -9,6 +9,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "lib"))
@@ -175,6 +176,23 @@ def used_folder(scene):
     scene.daemon.stop()
 
 
+def foreign_key(scene, key):
+    """A key of another folder is whole, and yet not this one's: doctor and db check say so."""
+    other = Path(scene.folder, "other")
+    scene.daemon.run("init", "--data", other, data=False)
+    key.unlink()
+    key.write_bytes(Path(other, "secret.key").read_bytes())
+    key.chmod(0o400)
+    for when, word in ((time.time() + 3600, "the key, written later"), (1000, "the database is foreign")):
+        os.utime(key, (when, when))
+        done = scene.daemon.run("doctor", "--json")
+        bad = [c for c in json.loads(done.stdout)["checks"] if not c["ok"] and c["check"] == "key"]
+        tap.ok(done.returncode == 1 and bad and word in bad[0]["finding"] and bad[0]["remedy"],
+               f"doctor names a foreign key: {word}", done.stdout + done.stderr)
+    done = scene.daemon.run("db", "check")
+    tap.ok(done.returncode and "not the one" in done.stderr, "db check names it too", done.stderr)
+
+
 def test_key():
     with Scene(None, start=False) as scene:
         used_folder(scene)
@@ -186,6 +204,7 @@ def test_key():
         key.write_bytes(os.urandom(len(kept)))
         key.chmod(0o400)
         serve_fails(scene, (1, 7), ["secret.key", "key"], "wrong key file")
+        foreign_key(scene, key)
         key.unlink()
         key.write_bytes(kept)
         key.chmod(0o400)
