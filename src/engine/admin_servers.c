@@ -336,6 +336,16 @@ static bool join_groups(struct admin_context *c, json_t *args, uint16_t num, boo
 
 /* ---- operations ---- */
 
+static void warn_no_password(const struct server *s, json_t *warnings)
+{
+    char text[400];
+    snprintf(text, sizeof text,
+             "user %s has no password, so the server will refuse the login: give it with "
+             "`postfleet server set %s --password-file FILE`",
+             s->user, s->name);
+    json_array_append_new(warnings, json_string(text));
+}
+
 /* The server as GET shows it, with warnings. */
 static bool answer_server(struct admin_context *c, const struct server *s, json_t **data_out,
                           struct err *e)
@@ -352,6 +362,8 @@ static bool answer_server(struct admin_context *c, const struct server *s, json_
     if (s->tls != TLS_MODE_NONE && !s->tls_verify)
         json_array_append_new(warnings, json_string("tls_verify is none: anybody on the way can "
                                                     "pose as this server"));
+    if (s->user && !s->password)
+        warn_no_password(s, warnings);
     json_object_set_new(*data_out, "warnings", warnings);
     c->changed.bits |= ADMIN_CHANGED_SERVERS;
     return true;

@@ -117,6 +117,24 @@ static void test_credentials_in_clear_are_warned_of(void **state)
     json_decref(j);
 }
 
+/* An export has no passwords, so reading it again must work; but nobody shall wonder about 535. */
+static void test_a_user_without_password_is_warned_of(void **state)
+{
+    struct fixture *f = *state;
+    json_t *args = server("halfway");
+    json_object_set_new(args, "user", json_string("joe"));
+    json_t *j = run(f, "server.add", args);
+    must(j != NULL, f);
+    const char *w = json_string_value(json_array_get(json_object_get(j, "warnings"), 0));
+    assert_non_null(w);
+    assert_non_null(strstr(w, "server set halfway --password-file"));
+    json_decref(j);
+    j = run(f, "server.set", json_pack("{s:s, s:s}", "name", "halfway", "password", "x"));
+    must(j != NULL, f);
+    assert_int_equal(json_array_size(json_object_get(j, "warnings")), 0);
+    json_decref(j);
+}
+
 static void test_set_changes_only_what_it_names(void **state)
 {
     struct fixture *f = *state;
@@ -302,6 +320,7 @@ int main(void)
         TEST(test_add_shows_what_was_given),
         TEST(test_add_refuses_with_field_and_remedy),
         TEST(test_credentials_in_clear_are_warned_of),
+        TEST(test_a_user_without_password_is_warned_of),
         TEST(test_set_changes_only_what_it_names),
         TEST(test_clone_takes_password_and_groups_along),
         TEST(test_admin_states),
