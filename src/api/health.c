@@ -5,6 +5,8 @@
 #include "model/server.h"
 #include "store/reports.h"
 
+#include <stdio.h>
+
 void on_health_live(struct http_request *r)
 {
     http_answer_json(r, 200, json_pack("{s:s}", "status", "ok"));
@@ -18,14 +20,19 @@ void on_health_ready(struct http_request *r)
         http_answer_problem(r, 503, "later", e.text);
         return;
     }
-    bool ready = json_is_true(json_object_get(live, "ready"));
-    json_decref(live);
-    if (ready)
-        http_answer_json(
-            r, 200,
-            json_pack("{s:s, s:s, s:s}", "status", "ready", "core", "up", "listeners", "up"));
-    else
+    const char *waits = json_string_value(json_object_get(live, "sending_waits"));
+    bool full = json_is_true(json_object_get(live, "disk_full"));
+    char text[600];
+    snprintf(text, sizeof text, "sending waits: %s", waits ? waits : "core says no more");
+    if (!json_is_true(json_object_get(live, "ready")))
         http_answer_problem(r, 503, "later", "core is starting or stopping");
+    else if (full)
+        http_answer_problem(r, 503, "full", text);
+    else
+        http_answer_json(r, 200,
+                         json_pack("{s:s, s:s, s:s, s:s}", "status", "ready", "core", "up",
+                                   "listeners", "up", "sending", waits && *waits ? waits : "up"));
+    json_decref(live);
 }
 
 /* ---- metrics ---- */

@@ -35,7 +35,9 @@ void on_system_status(struct http_request *r)
         return;
     }
     json_t *core = call_live(r, "live.status");
+    json_t *waits = json_object_get(core, "sending_waits");
     clock_format(r->web->started_at, since);
+    json_object_set_new(j, "sending_waits", waits ? json_incref(waits) : json_null());
     json_object_set_new(j, "web_since", json_string(since));
     json_object_set_new(j, "core", core ? core : json_null());
     http_answer_json(r, 200, j);

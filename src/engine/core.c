@@ -388,9 +388,14 @@ int engine_core_main(const struct engine_core_config *cfg)
         .order = LEDGER_RESULT, .rows = 1, .work = clean_work, .done = clean_done};
     ledger_post(c->ledger, &clean.lj);
     checkpoint_stop(&c->checkpoint);
-    ledger_stop(&c->ledger);
+    uint32_t left = ledger_stop(&c->ledger);
     journal_close(&c->journal);
-    log_event(LOG_NOTICE, "core.stopped", "clean");
+    if (left)
+        log_event(LOG_ERROR, "core.stopped",
+                  "not clean: %u results are in the journal only; make room before the next start",
+                  left);
+    else
+        log_event(LOG_NOTICE, "core.stopped", "clean");
     return c->exit_status;
 }
 

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -15,6 +16,7 @@
 #define WORK_US        5000
 #define RETRY_MS       500
 #define GIVE_UP_MS     2000 /* a full disk that stays full while the daemon stops */
+#define TOLD_EVERY_MS  60000
 
 struct ledger {
     struct ledger_config cfg;
@@ -26,7 +28,10 @@ struct ledger {
     uint32_t result_rows;
     int64_t oldest_result; /* boot ms; 0: none; atomic */
     bool hurry, stopping, disk_full;
-    bool gave_up; /* the thread's own until it has ended */
+    int64_t stuck_since; /* boot ms; 0: results can be written */
+    char stuck_why[640];
+    int64_t told_at; /* the thread's own */
+    bool gave_up;    /* the thread's own until it has ended */
     struct wake *reactor;
     struct ledger_stats stats;
 };
@@ -67,6 +72,15 @@ int64_t ledger_behind_ms(struct ledger *l, int64_t boot_ms)
 bool ledger_disk_full(struct ledger *l)
 {
     return __atomic_load_n(&l->disk_full, __ATOMIC_RELAXED);
+}
+
+int64_t ledger_stuck(struct ledger *l, char *why_out, size_t size)
+{
+    pthread_mutex_lock(&l->lock);
+    int64_t since = l->stuck_since;
+    snprintf(why_out, size, "%s", since ? l->stuck_why : "");
+    pthread_mutex_unlock(&l->lock);
+    return since;
 }
 
 void ledger_stats(struct ledger *l, struct ledger_stats *out)
@@ -211,6 +225,37 @@ static void put_back(struct ledger *l, struct list *jobs)
     }
 }
 
+/* Told at the beginning, then once a minute. */
+static void note_stuck(struct ledger *l, const struct err *e)
+{
+    int64_t now = clock_boot_ms();
+    pthread_mutex_lock(&l->lock);
+    bool begins = l->stuck_since == 0;
+    if (begins)
+        l->stuck_since = now;
+    snprintf(l->stuck_why, sizeof l->stuck_why, "%s: %s",
+             e->code == ERR_FULL ? "disk full" : "database busy", e->text);
+    pthread_mutex_unlock(&l->lock);
+    __atomic_store_n(&l->disk_full, true, __ATOMIC_RELAXED);
+    if (!begins && now - l->told_at < TOLD_EVERY_MS)
+        return;
+    l->told_at = now;
+    log_event(LOG_ERROR, e->code == ERR_FULL ? "ledger.full" : "ledger.busy",
+              "sending waits and goes on by itself: %s", e->text);
+}
+
+static void note_unstuck(struct ledger *l)
+{
+    pthread_mutex_lock(&l->lock);
+    int64_t since = l->stuck_since;
+    l->stuck_since = 0;
+    pthread_mutex_unlock(&l->lock);
+    __atomic_store_n(&l->disk_full, false, __ATOMIC_RELAXED);
+    if (since)
+        log_event(LOG_NOTICE, "ledger.free", "results are written again after %.1f s",
+                  (double)(clock_boot_ms() - since) / 1000);
+}
+
 static bool gives_up(struct ledger *l, struct list *jobs, int64_t failing_since)
 {
     pthread_mutex_lock(&l->lock);
@@ -224,7 +269,7 @@ static bool gives_up(struct ledger *l, struct list *jobs, int64_t failing_since)
 static void results_written(struct ledger *l, struct list *jobs, struct list *rest)
 {
     uint32_t rows = count_rows(jobs);
-    __atomic_store_n(&l->disk_full, false, __ATOMIC_RELAXED);
+    note_unstuck(l);
     pthread_mutex_lock(&l->lock);
     put_back(l, rest);
     l->result_rows -= rows;
@@ -251,8 +296,7 @@ static void run_results(struct ledger *l, struct list *jobs)
             log_event(LOG_ERROR, "ledger.failed", "results cannot be written: %s", e.text);
             _Exit(74);
         }
-        __atomic_store_n(&l->disk_full, true, __ATOMIC_RELAXED);
-        log_event(LOG_ERROR, "ledger.full", "%s: sending waits; free some space", e.text);
+        note_stuck(l, &e);
         for (struct list *n = list_pop_front(&rest); n; n = list_pop_front(&rest))
             list_push_back(jobs, n);
         failing_since = failing_since ? failing_since : clock_boot_ms();
@@ -350,11 +394,11 @@ bool ledger_start(const struct ledger_config *cfg, struct ledger **out, struct e
     return true;
 }
 
-void ledger_stop(struct ledger **lp)
+uint32_t ledger_stop(struct ledger **lp)
 {
     struct ledger *l = *lp;
     if (!l)
-        return;
+        return 0;
     pthread_mutex_lock(&l->lock);
     l->stopping = true;
     pthread_cond_signal(&l->wake);
@@ -369,7 +413,7 @@ void ledger_stop(struct ledger **lp)
                   l->result_rows);
         kept = l;
         (void)kept;
-        return;
+        return l->result_rows;
     }
     deliver(l); /* what they post now is not run: a start sees to it */
     wake_free(&l->reactor);
@@ -377,4 +421,5 @@ void ledger_stop(struct ledger **lp)
     pthread_cond_destroy(&l->wake);
     pthread_mutex_destroy(&l->lock);
     free(l);
+    return 0;
 }

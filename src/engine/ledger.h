@@ -54,9 +54,12 @@ void ledger_hurry(struct ledger *l);
 /* Age of the oldest result not written yet, ms; 0: none. */
 int64_t ledger_behind_ms(struct ledger *l, int64_t boot_ms);
 bool ledger_disk_full(struct ledger *l);
+/* Since when (boot ms) results cannot be written, and why; 0: they can be. */
+int64_t ledger_stuck(struct ledger *l, char *why_out, size_t size);
 /* Writes all that was posted, runs their done(), closes the database. Where the disk stays full for
- * two seconds it gives up: what was not written stays in the journal, and nothing of it is done. */
-void ledger_stop(struct ledger **l);
+ * two seconds it gives up: what was not written stays in the journal, and nothing of it is done.
+ * Returns how many results it left there. */
+uint32_t ledger_stop(struct ledger **l);
 
 struct ledger_stats {
     uint64_t transactions, results;

@@ -80,37 +80,62 @@ static json_t *class_line(struct core *c, const struct class *k)
                      "why", k->is_runnable ? "" : k->why);
 }
 
+void live_sending_waits(struct core *c, char *out, size_t size)
+{
+    char why[640];
+    int64_t since = ledger_stuck(c->ledger, why, sizeof why), now = clock_boot_ms();
+    out[0] = 0;
+    if (c->is_stopping)
+        snprintf(out, size, "the daemon is stopping");
+    else if (since)
+        snprintf(out, size, "%s (since %lld s; it goes on by itself)", why,
+                 (long long)((now - since) / 1000));
+    else if (c->is_held)
+        snprintf(out, size, "held: %s", c->held_why);
+    else if (c->is_paused)
+        snprintf(out, size, "paused by the user: `postfleet resume`");
+    else if (fleet_in_common_cause(c->fleet))
+        snprintf(out, size, "no server answers: network, DNS or disk of ours");
+    else if (ledger_behind_ms(c->ledger, now) >= LEDGER_BEHIND_MS)
+        snprintf(out, size, "the database is over a second behind: its disk is slow");
+}
+
 json_t *live_queue(struct core *c)
 {
     json_t *classes = json_array();
+    char waits[800];
     size_t pos = 0;
     struct str key;
     void *v = NULL;
     while (map_str_next(c->classes, &pos, &key, &v))
         if (((struct class *)v)->n)
             json_array_append_new(classes, class_line(c, v));
-    return json_pack("{s:i,s:o}", "ready", (int)c->n_ready, "classes", classes);
+    live_sending_waits(c, waits, sizeof waits);
+    return json_pack("{s:i,s:o,s:s}", "ready", (int)c->n_ready, "classes", classes, "sending_waits",
+                     waits);
 }
 
 json_t *live_status(struct core *c)
 {
     struct journal_stats js;
     struct ledger_stats ls;
-    char since[32];
+    char since[32], waits[800];
+    live_sending_waits(c, waits, sizeof waits);
     journal_stats(c->journal, &js);
     ledger_stats(c->ledger, &ls);
     clock_format(clock_wall_ms() - (loop_now_ms(c->loop) - c->started_boot), since);
-    return json_pack("{s:b,s:b,s:s,s:b,s:s,s:i,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}",
-                     "ready", !c->is_stopping, "paused", c->is_paused || c->is_held, "held_why",
-                     c->held_why, "common_cause", fleet_in_common_cause(c->fleet), "since", since,
-                     "messages_in_memory", (int)c->n_ready, "sent", (json_int_t)c->sent,
-                     "uncertain", (json_int_t)c->uncertain, "failovers", (json_int_t)c->failovers,
-                     "ledger_behind_ms", (json_int_t)ledger_behind_ms(c->ledger, clock_boot_ms()),
-                     "ledger_results", (json_int_t)ls.results, "ledger_transactions",
-                     (json_int_t)ls.transactions, "db_syncs", (json_int_t)ls.db.syncs, "db_bytes",
-                     (json_int_t)ls.db.bytes_written, "db_rows", (json_int_t)ls.db.rows_changed,
-                     "journal_syncs", (json_int_t)js.syncs, "journal_bytes", (json_int_t)js.bytes,
-                     "cpu_us", (json_int_t)clock_cpu_us());
+    return json_pack(
+        "{s:b,s:s,s:b,s:b,s:s,s:b,s:s,s:i,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}",
+        "ready", !c->is_stopping, "sending_waits", waits, "disk_full", ledger_disk_full(c->ledger),
+        "paused", c->is_paused || c->is_held, "held_why", c->held_why, "common_cause",
+        fleet_in_common_cause(c->fleet), "since", since, "messages_in_memory", (int)c->n_ready,
+        "sent", (json_int_t)c->sent, "uncertain", (json_int_t)c->uncertain, "failovers",
+        (json_int_t)c->failovers, "ledger_behind_ms",
+        (json_int_t)ledger_behind_ms(c->ledger, clock_boot_ms()), "ledger_results",
+        (json_int_t)ls.results, "ledger_transactions", (json_int_t)ls.transactions, "db_syncs",
+        (json_int_t)ls.db.syncs, "db_bytes", (json_int_t)ls.db.bytes_written, "db_rows",
+        (json_int_t)ls.db.rows_changed, "journal_syncs", (json_int_t)js.syncs, "journal_bytes",
+        (json_int_t)js.bytes, "cpu_us", (json_int_t)clock_cpu_us());
 }
 
 json_t *live_campaigns(struct core *c)

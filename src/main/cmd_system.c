@@ -70,6 +70,8 @@ int cmd_queue_summary(struct cmd *c)
             print_rows(key, v);
         else if (json_is_boolean(v))
             output_line("%s %s", key, json_is_true(v) ? "yes" : "no");
+        else if (json_is_string(v) && json_string_length(v))
+            output_line("%s: %s", key, json_string_value(v));
         else if (json_is_integer(v))
             output_line("%s: %lld", key, (long long)json_integer_value(v));
     }

@@ -91,9 +91,10 @@ bool report_queue(struct db *db, const json_t *live, int64_t wall_ms, json_t **o
         json_decref(lanes);
         return false;
     }
-    *out = json_pack("{s:b, s:o, s:o, s:o, s:o}", "paused", paused, "lanes", lanes, "campaigns",
-                     waiting, "classes", live_field(live, "classes"), "in_memory",
-                     live_field(live, "ready"));
+    *out =
+        json_pack("{s:b, s:o, s:o, s:o, s:o, s:o}", "paused", paused, "sending_waits",
+                  live_field(live, "sending_waits"), "lanes", lanes, "campaigns", waiting,
+                  "classes", live_field(live, "classes"), "in_memory", live_field(live, "ready"));
     return true;
 }
 

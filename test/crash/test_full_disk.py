@@ -41,6 +41,35 @@ def arrived(scene, count, seconds=120):
     wait_for(lambda: scene.witness.dots() >= count, seconds, f"{count} dots", every=0.02)
 
 
+def check_words(disk):
+    """Every place where an operator looks names the disk; the log does not repeat itself."""
+    run = disk.scene.daemon.run
+    wait_for(disk.is_told, 20, "the full disk to be told")
+    for command in (["status"], ["queue", "summary"], ["doctor"], ["doctor", "--ready"]):
+        done = run(*command)
+        tap.ok("disk full" in done.stdout + done.stderr, f"{' '.join(command)} names the full disk",
+               done.stdout + done.stderr)
+        tap.equal(done.returncode != 0, command[0] == "doctor", f"{' '.join(command)}: its status")
+    wait_for(lambda: disk.scene.daemon.json("status")["core"]["ledger_behind_ms"] > 3000, 20,
+             "a few tries to write")
+    tap.equal(disk.scene.daemon.log().count("ledger.full"), 1, "the log says it once")
+
+
+def test_words():
+    with Scene(crash.slow_servers(20), start=False) as scene:
+        disk = FullDisk(scene)
+        disk.start()
+        people = crash.begin(scene, CONTACTS)
+        arrived(scene, 300)
+        disk.fill()
+        check_words(disk)
+        disk.empty()
+        wait_for(lambda: "ledger.free" in scene.daemon.log(), 20, "the end to be told")
+        tap.ok("again after" in scene.daemon.log(), "how long it took is told")
+        tap.equal(scene.daemon.run("doctor", "--ready").returncode, 0, "ready again")
+        crash.finish(scene, people, "full, with words", 0)
+
+
 def test_for_a_while():
     """Full in the slices, in the middle and at the very end of a campaign."""
     with Scene(crash.slow_servers(20), start=False) as scene:
@@ -98,12 +127,16 @@ def test_until_the_stop():
         scene.daemon.stop(STOP_MAX_S + 20)
         took = time.monotonic() - begin
         tap.ok(took <= STOP_MAX_S, f"stopped within {took:.1f} s of SIGTERM")
+        log = scene.daemon.log()
+        tap.ok("not clean" in log and "core.stopped clean" not in log, "the stop does not say clean",
+               log[-800:])
         disk.empty()
         disk.start()
         crash.finish(scene, people, "full until the stop", crash.uncertain_bound(1))
 
 
 if crash.build_shim("full_disk", "/tmp"):
+    tap.case(test_words)
     tap.case(test_for_a_while)
     tap.case(test_single_messages)
     tap.case(test_until_the_stop)
