@@ -43,6 +43,31 @@ ALTER TABLE queue ADD COLUMN credential_num INTEGER NOT NULL DEFAULT 0;
 
 -- ---- failover
 
+CREATE TABLE failover (             -- settings of a group's failure matrix; 0: as by default
+    group_num INTEGER PRIMARY KEY,
+    tries_per_round INTEGER NOT NULL,
+    tries INTEGER NOT NULL,
+    rounds INTEGER NOT NULL,
+    deadline_ms INTEGER NOT NULL,
+    first_delay_ms INTEGER NOT NULL,
+    max_delay_ms INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL
+);
+
+CREATE TABLE failover_rule (        -- first match wins
+    group_num INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    rule TEXT NOT NULL,             -- "552 -> next_server"
+    PRIMARY KEY (group_num, position)
+) WITHOUT ROWID;
+
+CREATE TABLE failover_server (      -- asked first once a server has failed
+    group_num INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    server_num INTEGER NOT NULL,
+    PRIMARY KEY (group_num, position)
+) WITHOUT ROWID;
+
 -- ---- warm-up
 
 -- ---- reputation

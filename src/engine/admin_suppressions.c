@@ -27,7 +27,7 @@ static bool read_reason(json_t *args, const char **out, struct err *e)
     if (!suppression_reason_ok(str_of(*out)))
         return err_set(e, ERR_INVALID,
                        "reason: \"%s\" is none of hard_bounce, complaint, unsubscribe, manual, "
-                       "soft_bounces",
+                       "soft_bounces, rule",
                        *out);
     return true;
 }

@@ -2,6 +2,7 @@
 #include "engine/state.h"
 #include "base/alloc.h"
 #include "base/log.h"
+#include "store/failover.h"
 #include "store/groups.h"
 #include "store/servers.h"
 #include "store/settings.h"
@@ -15,6 +16,8 @@ struct loading {
     size_t n_servers;
     struct group **groups;
     size_t n_groups;
+    struct failover **failovers;
+    size_t n_failovers;
     char *public_url;
     bool paused, at_start;
 };
@@ -45,7 +48,7 @@ static bool load(struct loading *x, struct db *db, struct err *e)
 {
     return store_load_fleet(db, x->core->secrets, &x->servers, &x->n_servers, &x->groups,
                             &x->n_groups, e) &&
-           load_settings(x, db, e);
+           policies_load(db, &x->failovers, &x->n_failovers, e) && load_settings(x, db, e);
 }
 
 static struct outlet *outlet_for(struct core *c, uint16_t num)
@@ -138,6 +141,7 @@ static void apply(struct core *c, struct loading *x)
         apply_server(c, x->servers[i], x->at_start);
     remove_missing(c, x);
     apply_groups(c, x);
+    policies_apply(c, x->failovers, x->n_failovers);
     if (!x->at_start || !c->public_url) {
         /* Desks may read the old text now: it stays until the end. A change is rare. */
         if (x->public_url && (!c->public_url || !str_is(str_of(x->public_url), c->public_url)))
@@ -152,6 +156,7 @@ static void clear(struct loading *x)
 {
     servers_free_list(x->servers, x->n_servers);
     groups_free_list(x->groups, x->n_groups);
+    failovers_free_list(x->failovers, x->n_failovers);
     free(x->public_url);
 }
 

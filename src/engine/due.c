@@ -165,6 +165,11 @@ static bool pick_for(struct core *c, struct class *k)
                     .provider = k->provider,
                     .n_tried = MIN(j->n_tried, (uint32_t)FLEET_TRIED_MAX),
                     .keep_server = j->item->keep_server};
+    const struct policy *policy = core_policy(c, k->group_num);
+    if (policy) {
+        a.prefer = policy->order;
+        a.n_prefer = policy->n_order;
+    }
     if (a.n_tried)
         memcpy(a.tried, j->tried, a.n_tried * sizeof *a.tried);
     fleet_pick(c->fleet, &a, core_steady(c), &p);

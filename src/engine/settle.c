@@ -291,7 +291,43 @@ static struct retry_ask retry_ask_of(struct job *j)
                               .first_at = j->item->first_at,
                               .expires_at = j->item->expires_at,
                               .wait_ms = j->last_wait_ms,
-                              .random = rand_u64(&j->core->rand)};
+                              .random = rand_u64(&j->core->rand),
+                              .policy = core_policy(j->core, core_group_of(j)),
+                              .tries = j->item->tries,
+                              .n_tried = j->n_tried,
+                              .same_once = j->same_once};
+}
+
+static const char *group_name(const struct job *j)
+{
+    const char *name = map_u64_get(j->core->group_names, core_group_of(j));
+    return name ? name : "?";
+}
+
+/* The next step of an attempt that has just ended, by verdict and by the group's failure matrix. */
+static void next_step(struct job *j, const struct ending *end, struct step *out)
+{
+    struct retry_ask ask = retry_ask_of(j);
+    ask.was_fresh = end->was_fresh || j->same_once;
+    ask.phase = end->phase;
+    ask.code = end->code;
+    memcpy(ask.enhanced, end->enhanced, sizeof ask.enhanced);
+    ask.text = end->why ? str_of(end->why) : end->text;
+    ask.tries = j->item->tries + 1;
+    retry_after(&ask, core_steady(j->core), out);
+}
+
+/* The rule that decided stays with the attempt, behind why this server was asked. */
+static void note_rule(struct job *j, struct entry *x, const struct step *st)
+{
+    char by[200], why[460];
+    policy_why(st, group_name(j), by, sizeof by);
+    if (!by[0])
+        return;
+    snprintf(why, sizeof why, "%s%s%s", j->pick_why, j->pick_why[0] ? "; " : "", by);
+    x->o.a.why = keep(j->core, str_of(why), sizeof why);
+    if (st->action == FAILOVER_SUPPRESS && st->kind == STEP_END && st->hard)
+        x->o.rule = keep(j->core, str_of(by), sizeof by);
 }
 
 static void put_later(struct job *j, struct entry *x, const struct step *st, const char *why)
@@ -332,7 +368,6 @@ static void count_result(struct job *j, const struct step *st, enum verdict v)
 
 void settle_attempt(struct job *j, const struct ending *end)
 {
-    struct core *c = j->core;
     struct classification cl = {0};
     struct step st = {0};
     char why[200];
@@ -345,13 +380,13 @@ void settle_attempt(struct job *j, const struct ending *end)
     j->last_permanent = cl.permanent;
     j->last_wait_ms = cl.wait_ms;
     report(j, end, &cl);
-    struct retry_ask ask = retry_ask_of(j);
-    ask.was_fresh = end->was_fresh || j->same_once;
-    retry_after(&ask, core_steady(c), &st);
+    next_step(j, end, &st);
     reason(end, why, sizeof why);
     struct entry *x = begin_outcome(j, OUTCOME_ATTEMPT, st.state);
     fill_attempt(j, x, end, &cl);
     x->o.a.hard = st.hard;
+    note_rule(j, x, &st);
+    policies_act(j, &st, why);
     x->ticket = j->has_intent && end->dot_left ? j->ticket : 0;
     journal_outcome(j, end, &cl, &st);
     count_result(j, &st, cl.verdict);
@@ -419,7 +454,10 @@ void settle_round_over(struct job *j, const struct pick *p)
     }
     retry_round_over(&ask, core_steady(c), &st);
     if (st.kind == STEP_END) {
-        settle_without_attempt(j, st.state, "too old: every server was tried, in every round");
+        char by[200];
+        policy_why(&st, group_name(j), by, sizeof by);
+        settle_without_attempt(j, st.state,
+                               by[0] ? by : "too old: every server was tried, in every round");
         return;
     }
     struct entry *x = begin_outcome(j, OUTCOME_LATER, MESSAGE_QUEUED);

@@ -7,7 +7,8 @@
  *   outlet.c     connections of a server      session.c   one connection and its messages
  *   settle.c     what an end means            janitor.c   time, probes, calendars
  *   calls.c      operations from web          live.c      looking
- *   probe.c      server test and health probes */
+ *   probe.c      server test and health probes
+ *   policies.c   failure matrices of the groups */
 #ifndef ENGINE_STATE_H
 #define ENGINE_STATE_H
 
@@ -23,6 +24,7 @@
 #include "feedback/classify.h"
 #include "feedback/provider.h"
 #include "fleet/fleet.h"
+#include "fleet/policy.h"
 #include "fleet/retry.h"
 #include "link/link.h"
 #include "mail/template.h"
@@ -224,6 +226,7 @@ struct core {
     size_t n_outlets;
     struct map_u64 *group_names; /* num -> char * */
     uint32_t default_group;
+    struct map_u64 *policies; /* group num -> struct policy; none: every default */
 
     /* work */
     struct map_u64 *runs; /* campaign num -> struct run */
@@ -341,6 +344,16 @@ void session_permit(struct job *j);
 void session_intents_durable(struct core *c);
 /* The journal may sync now when every open transaction is in it. */
 void session_hurry_journal(struct core *c);
+
+/* policies.c */
+/* The group's failure matrix, by which a message of it goes on; NULL: the default. */
+const struct policy *core_policy(const struct core *c, uint32_t group_num);
+uint32_t core_group_of(const struct job *j);
+bool policies_load(struct db *db, struct failover ***out, size_t *n_out, struct err *e) MUST_USE;
+/* Compiles and replaces all. */
+void policies_apply(struct core *c, struct failover *const *list, size_t n);
+/* What the rule says of the server: opens or quarantines it. */
+void policies_act(struct job *j, const struct step *st, const char *reply);
 
 /* settle.c */
 struct ending { /* how an attempt ended */

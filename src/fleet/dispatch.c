@@ -305,6 +305,34 @@ static bool pick_in_group(struct fleet *f, struct fgroup *g, const struct ask *a
     return out->bound == BOUND_BUSY || (out->bound == BOUND_QUOTA && g->at_limit == AT_LIMIT_WAIT);
 }
 
+static struct place *place_of(struct fgroup *g, uint16_t num)
+{
+    for (size_t i = 0; g && i < g->n_places; i++)
+        if (g->places[i].server->num == num)
+            return &g->places[i];
+    return NULL;
+}
+
+/* The user's own order of servers once one has failed: members of the group or its fallbacks. */
+static bool pick_preferred(struct fleet *f, struct fgroup *g, const struct ask *a, int64_t now_ms,
+                           struct pick *out)
+{
+    for (uint32_t k = 0; a->n_tried && k < a->n_prefer; k++) {
+        struct place *p = place_of(g, a->prefer[k]);
+        int64_t until = 0;
+        bool busy = false;
+        for (size_t i = 0; !p && i < g->n_fallbacks; i++)
+            p = place_of(fleet_find_group(f, g->fallbacks[i]), a->prefer[k]);
+        if (!p || against(p->server, a, now_ms, &until) != BOUND_NONE ||
+            !is_eligible(f, p, now_ms, &busy) || busy)
+            continue;
+        take(f, p, now_ms, out);
+        snprintf(out->why, sizeof out->why, "number %u in the order of failover", (unsigned)k + 1);
+        return true;
+    }
+    return false;
+}
+
 void fleet_pick(struct fleet *f, const struct ask *a, int64_t now_ms, struct pick *out)
 {
     *out = (struct pick){.kind = PICK_GIVE_UP, .bound = BOUND_NO_SERVER, .until = INT64_MAX};
@@ -323,7 +351,7 @@ void fleet_pick(struct fleet *f, const struct ask *a, int64_t now_ms, struct pic
         snprintf(out->why, sizeof out->why, "the group does not exist (any more)");
         return;
     }
-    if (pick_in_group(f, g, a, now_ms, out))
+    if (pick_preferred(f, g, a, now_ms, out) || pick_in_group(f, g, a, now_ms, out))
         return;
     struct pick first = *out;
     for (size_t i = 0; i < g->n_fallbacks; i++) {

@@ -49,6 +49,10 @@ struct ask {
     uint16_t tried[FLEET_TRIED_MAX];
     uint32_t n_tried;     /* servers asked for this message in this round */
     uint16_t keep_server; /* 0, or the only server that may carry it (greylisting) */
+    /* Asked first, in this order, once a server has failed in this round (n_tried > 0); one that
+     * is busy, at a limit or out is passed over. Borrowed. */
+    const uint16_t *prefer;
+    uint32_t n_prefer;
 };
 
 enum pick_kind { PICK_SEND, PICK_WAIT, PICK_GIVE_UP };
@@ -119,6 +123,13 @@ struct report {
 };
 
 void fleet_report(struct fleet *f, const struct report *r, int64_t now_ms);
+/* Opens a server by the user's own rule, as three failures in a row do. False: it is unknown, or in
+ * a state that says more already (open, misconfigured, quarantined). */
+bool fleet_open(struct fleet *f, uint16_t num, const char *reason, int64_t now_ms);
+/* Takes a server out for its reputation or by the user's word; until: steady ms, 0: until
+ * released. False: unknown, or in a state that says more already (open, misconfigured ...). */
+bool fleet_quarantine(struct fleet *f, uint16_t num, const char *reason, int64_t until,
+                      int64_t now_ms);
 /* The dot of a message has waited long: park the server for new mail until it is answered. */
 void fleet_slow_dot(struct fleet *f, uint16_t num, bool is_slow, int64_t now_ms);
 

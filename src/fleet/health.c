@@ -200,6 +200,26 @@ static void open_server(struct fleet *f, struct fserver *s, const char *why, int
     health_set_state(f, s, OPER_OPEN, why, now_ms + ms, now_ms);
 }
 
+bool fleet_open(struct fleet *f, uint16_t num, const char *reason, int64_t now_ms)
+{
+    struct fserver *s = fleet_find(f, num);
+    if (!s || f->common_cause || s->state == OPER_OPEN || s->state == OPER_MISCONFIGURED ||
+        s->state == OPER_QUARANTINED)
+        return false;
+    open_server(f, s, reason, now_ms);
+    return true;
+}
+
+bool fleet_quarantine(struct fleet *f, uint16_t num, const char *reason, int64_t until,
+                      int64_t now_ms)
+{
+    struct fserver *s = fleet_find(f, num);
+    if (!s || !(allowed[s->state] & (1u << OPER_QUARANTINED)))
+        return false;
+    health_set_state(f, s, OPER_QUARANTINED, reason, until, now_ms);
+    return true;
+}
+
 static bool in_use(const struct fserver *s, int64_t now_ms)
 {
     return s->admin == ADMIN_ACTIVE &&
@@ -468,6 +488,8 @@ static bool tick_server(struct fleet *f, struct fserver *s, int64_t now_ms)
         s->is_probing = true;
     } else if (s->state == OPER_EXHAUSTED && now_ms >= s->until) {
         health_set_state(f, s, OPER_HEALTHY, "its quota is open again", 0, now_ms);
+    } else if (s->state == OPER_QUARANTINED && s->until && now_ms >= s->until) {
+        health_set_state(f, s, OPER_RAMP, "its quarantine is over", 0, now_ms);
     } else if (s->state == OPER_RAMP && now_ms - s->ramp_from >= RAMP_MS) {
         health_set_state(f, s, OPER_HEALTHY, "recovered", 0, now_ms);
         s->misconfigured_times = 0;

@@ -2,6 +2,8 @@
  * the step after each verdict, as in the table of doc/DISPATCH.md. */
 #include "fleet/retry.h"
 
+#include "fleet/policy.h"
+
 #define HOUR_MS    3600000
 #define RESEND_MS  60000
 #define SERVERS_MS 30000
@@ -14,17 +16,22 @@ int64_t retry_age_limit_ms(enum lane lane)
 static int64_t schedule_ms(const struct retry_ask *a)
 {
     static const int64_t quick[] = {30000, 60000, 120000, 300000, 900000, 1800000, HOUR_MS};
+    int64_t first = a->policy ? a->policy->first_delay_ms : 0;
+    int64_t most = a->policy ? a->policy->max_delay_ms : 0;
     int64_t ms = 0;
-    if (a->lane == LANE_TRANSACTIONAL)
+    if (first)
+        ms = MIN(first << MIN(a->attempts, 10u), most ? most : MAX(first, (int64_t)4 * HOUR_MS));
+    else if (a->lane == LANE_TRANSACTIONAL)
         ms = quick[MIN(a->attempts, (uint32_t)countof(quick) - 1)];
     else
         ms = MIN((int64_t)300000 << MIN(a->attempts, 10u), (int64_t)4 * HOUR_MS);
+    ms = most ? MIN(ms, most) : ms;
     int64_t tenth = ms / 10;
     ms += (int64_t)(a->random % (uint64_t)(2 * tenth + 1)) - tenth;
     return MAX(ms, a->wait_ms);
 }
 
-static bool is_recipients(enum verdict v)
+bool retry_is_recipients(enum verdict v)
 {
     return v == VERDICT_TRY_LATER || v == VERDICT_SOFT_BOUNCE || v == VERDICT_HARD_BOUNCE;
 }
@@ -34,16 +41,30 @@ static void end(struct step *out, enum message_state state, bool hard)
     *out = (struct step){.kind = STEP_END, .state = state, .hard = hard};
 }
 
+void retry_undeliverable(const struct retry_ask *a, struct step *out)
+{
+    end(out, retry_is_recipients(a->verdict) ? MESSAGE_BOUNCED : MESSAGE_FAILED, false);
+}
+
 /* Later, unless it would be too old by then. */
 static void later(const struct retry_ask *a, int64_t now_ms, int64_t ms, bool counts, bool keep,
                   struct step *out)
 {
     int64_t due = now_ms + ms;
-    int64_t limit = a->first_at + retry_age_limit_ms(a->lane);
+    const struct policy *p = a->policy;
+    bool own = p && p->deadline_ms;
+    int64_t limit = a->first_at + (own ? p->deadline_ms : retry_age_limit_ms(a->lane));
     if (a->expires_at)
         limit = MIN(limit, a->expires_at);
     if (due > limit) {
-        end(out, is_recipients(a->verdict) ? MESSAGE_BOUNCED : MESSAGE_FAILED, false);
+        retry_undeliverable(a, out);
+        if (own && due > a->first_at + p->deadline_ms)
+            out->by = STEP_BY_DEADLINE;
+        return;
+    }
+    if (p && p->rounds && counts && a->attempts + 1 >= p->rounds) {
+        retry_undeliverable(a, out);
+        out->by = STEP_BY_ROUNDS;
         return;
     }
     *out = (struct step){.kind = STEP_LATER,
@@ -70,7 +91,12 @@ static void next_server(struct step *out)
     *out = (struct step){.kind = STEP_NEXT_SERVER, .state = MESSAGE_QUEUED};
 }
 
-void retry_after(const struct retry_ask *a, int64_t now_ms, struct step *out)
+void retry_later(const struct retry_ask *a, int64_t now_ms, bool keep_server, struct step *out)
+{
+    later(a, now_ms, schedule_ms(a), true, keep_server, out);
+}
+
+static void by_verdict(const struct retry_ask *a, int64_t now_ms, struct step *out)
 {
     switch (a->verdict) {
     case VERDICT_ACCEPTED: end(out, MESSAGE_SENT, false); return;
@@ -108,6 +134,13 @@ void retry_after(const struct retry_ask *a, int64_t now_ms, struct step *out)
         end(out, MESSAGE_FAILED, false);
     else
         later(a, now_ms, schedule_ms(a), true, true, out);
+}
+
+void retry_after(const struct retry_ask *a, int64_t now_ms, struct step *out)
+{
+    by_verdict(a, now_ms, out);
+    if (a->policy)
+        policy_apply(a, now_ms, out);
 }
 
 void retry_round_over(const struct retry_ask *a, int64_t now_ms, struct step *out)

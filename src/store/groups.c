@@ -337,7 +337,10 @@ bool groups_remove(struct db *db, const char *name, int64_t now_ms, struct err *
                        campaign);
     if (!run_for_num(db, "DELETE FROM membership WHERE group_num = $1", num, e) ||
         !run_for_num(db, "DELETE FROM group_fallback WHERE group_num = $1", num, e) ||
-        !run_for_num(db, "DELETE FROM group_fallback WHERE fallback_num = $1", num, e))
+        !run_for_num(db, "DELETE FROM group_fallback WHERE fallback_num = $1", num, e) ||
+        !run_for_num(db, "DELETE FROM failover WHERE group_num = $1", num, e) ||
+        !run_for_num(db, "DELETE FROM failover_rule WHERE group_num = $1", num, e) ||
+        !run_for_num(db, "DELETE FROM failover_server WHERE group_num = $1", num, e))
         return false;
     (void)snprintf(suffixed, sizeof suffixed, "%s~%u", name, (unsigned)num);
     struct stmt *st =

@@ -194,7 +194,7 @@ static bool suppress(struct db *db, const struct outcome *o, const char *reason,
         return false;
     db_bind_text(s, 1, o->key);
     db_bind_cstr(s, 2, reason);
-    db_bind_cstr(s, 3, o->campaign_num ? "campaign" : "message");
+    db_bind_text(s, 3, o->rule.n ? o->rule : o->campaign_num ? STR("campaign") : STR("message"));
     db_bind_i64(s, 4, wall_ms);
     if (o->provisional_until)
         db_bind_i64(s, 5, o->provisional_until);
@@ -297,7 +297,7 @@ bool results_add(struct results *r, struct db *db, const struct outcome *o, int6
     if (o->kind != OUTCOME_END || o->a.state != MESSAGE_BOUNCED || !o->key.n)
         return true;
     if (o->a.hard)
-        return suppress(db, o, "hard_bounce", wall_ms, suppressed_out, e);
+        return suppress(db, o, o->rule.n ? "rule" : "hard_bounce", wall_ms, suppressed_out, e);
     return o->a.verdict != VERDICT_SOFT_BOUNCE || count_soft(db, o, wall_ms, suppressed_out, e);
 }
 

@@ -32,6 +32,7 @@ struct outcome {
     struct str queue_why;      /* LATER: what it waits for */
     bool took;                 /* counts in its server's quota */
     int64_t took_at;           /* steady ms */
+    struct str rule;           /* END, hard: the failover rule that suppresses; empty: none does */
     int64_t provisional_until; /* hard bounce: wall ms until which the suppression is provisional */
 };
 

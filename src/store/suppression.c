@@ -5,8 +5,8 @@
 
 bool suppression_reason_ok(struct str reason)
 {
-    static const char *const reasons[] = {"hard_bounce", "complaint", "unsubscribe", "manual",
-                                          "soft_bounces"};
+    static const char *const reasons[] = {"hard_bounce", "complaint",    "unsubscribe",
+                                          "manual",      "soft_bounces", "rule"};
     for (size_t i = 0; i < countof(reasons); i++)
         if (str_is(reason, reasons[i]))
             return true;
@@ -144,7 +144,8 @@ bool suppression_count(struct db *db, uint64_t *out, struct err *e)
 
 /* $3: the time up to which provisional ones are settled, or 0 to take settled ones too. */
 #define REVERT_WHERE                                                                               \
-    " FROM suppression WHERE server_num = $1 AND since >= $2 AND reason = 'hard_bounce' AND "      \
+    " FROM suppression WHERE server_num = $1 AND since >= $2 AND reason IN ('hard_bounce', "       \
+    "'rule') AND "                                                                                 \
     "($3 = 0 OR provisional_until > $3) ORDER BY address LIMIT $4"
 
 static struct stmt *revert_stmt(struct db *db, const char *sql, uint16_t server_num,

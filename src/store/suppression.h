@@ -15,8 +15,8 @@
 
 struct suppression {           /* strings are borrowed */
     struct str address;        /* key */
-    struct str reason;         /* hard_bounce complaint unsubscribe manual soft_bounces */
-    struct str source;         /* campaign, message, import, user ... for people */
+    struct str reason;         /* hard_bounce complaint unsubscribe manual soft_bounces rule */
+    struct str source;         /* campaign, message, import, user, a failover rule ... */
     int64_t since;             /* wall ms */
     int64_t provisional_until; /* 0: settled */
     uint16_t server_num;       /* 0: none */
