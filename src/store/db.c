@@ -38,6 +38,8 @@ struct db {
     struct map_str *stmts; /* text -> struct stmt */
     uint64_t commits;
     int wal_frames; /* after the last commit of this handle */
+    bool is_lazy;   /* the transaction at hand is not synced by its commit */
+    bool owes_sync; /* one before was not */
 };
 
 static void configure_library(void)
@@ -234,10 +236,22 @@ static bool run_text(struct db *db, const char *sql, struct err *e)
     return s && db_run(s, e);
 }
 
+/* SQLite takes this outside of transactions only. */
+static bool set_lazy(struct db *db, bool is_lazy, struct err *e)
+{
+    if (db->is_lazy == is_lazy)
+        return true;
+    if (!db_exec(db, is_lazy ? "PRAGMA synchronous=NORMAL" : "PRAGMA synchronous=FULL", e))
+        return false;
+    db->is_lazy = is_lazy;
+    return true;
+}
+
 bool db_begin(struct db *db, struct err *e)
 {
     check(!db_in_transaction(db));
-    return run_text(db, db->mode == DB_READ_WRITE ? "BEGIN IMMEDIATE" : "BEGIN", e);
+    return set_lazy(db, false, e) &&
+           run_text(db, db->mode == DB_READ_WRITE ? "BEGIN IMMEDIATE" : "BEGIN", e);
 }
 
 bool db_commit(struct db *db, struct err *e)
@@ -245,10 +259,30 @@ bool db_commit(struct db *db, struct err *e)
     if (!db_in_transaction(db))
         return err_set(e, ERR_FAILED, "database %s: the transaction was rolled back before its end",
                        db->path);
-    if (run_text(db, "COMMIT", e))
+    if (run_text(db, "COMMIT", e)) {
+        db->owes_sync |= db->is_lazy;
         return true;
+    }
     db_rollback(db);
     return false;
+}
+
+bool db_begin_lazy(struct db *db, struct err *e)
+{
+    check(!db_in_transaction(db));
+    return set_lazy(db, true, e) && run_text(db, "BEGIN IMMEDIATE", e);
+}
+
+bool db_sync(struct db *db, struct err *e)
+{
+    sqlite3_file *wal = NULL;
+    if (!db->owes_sync)
+        return true;
+    int rc = sqlite3_file_control(db->h, "main", SQLITE_FCNTL_JOURNAL_POINTER, &wal);
+    if (rc == SQLITE_OK && wal && wal->pMethods)
+        rc = wal->pMethods->xSync(wal, SQLITE_SYNC_NORMAL);
+    db->owes_sync = rc != SQLITE_OK;
+    return rc == SQLITE_OK || fail(db, rc, "sync", e);
 }
 
 void db_rollback(struct db *db)

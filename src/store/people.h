@@ -53,9 +53,16 @@ struct people_counts { /* the five verdicts add up to rows */
     uint64_t of[PEOPLE_VERDICT_COUNT];
 };
 
-/* Takes up to a few thousand rows in the caller's transaction, sets verdicts and adds to *counts.
- * list_id 0: no list. Who has unsubscribed from the list stays so. The same address again, in this
- * batch or an earlier one, is a known contact. ERR_TOO_BIG: too many different field names. */
+/* Imports rows in the caller's transaction: begin, any number of rows, end. Each row gets its
+ * verdict at once; end makes the new ones members and adds to *counts. What a row's fields and
+ * names point to must live until end. list_id 0: no list. Who has unsubscribed from the list stays
+ * so. The same address again, in this batch or an earlier one, is a known contact. Rows sorted by
+ * key (memcmp) touch far fewer pages than others. ERR_TOO_BIG: too many different field names. */
+bool people_import_begin(struct people *p, uint64_t list_id, enum people_policy policy,
+                         int64_t now_ms, struct err *e) MUST_USE;
+bool people_import_row(struct people *p, struct people_row *row, struct err *e) MUST_USE;
+bool people_import_end(struct people *p, struct people_counts *counts, struct err *e) MUST_USE;
+/* All three for an array of rows. */
 bool people_import_rows(struct people *p, uint64_t list_id, enum people_policy policy,
                         struct people_row *rows, size_t n, int64_t now_ms,
                         struct people_counts *counts, struct err *e) MUST_USE;

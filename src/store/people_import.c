@@ -1,20 +1,9 @@
-/* Import of contacts in batches of rows: see people.h. A new contact costs two inserts and no
- * lookup: the insert itself tells whether the address is known. */
+/* Import of contacts in batches of rows: see people.h. A new contact costs one insert and no
+ * lookup: the insert itself tells whether the address is known. New ones have ids in a row, so one
+ * statement at the end makes all of them members. */
 #include "store/people_inner.h"
 
 #include "store/fields.h"
-
-struct import {
-    struct people *p;
-    uint64_t list_id;
-    enum people_policy policy;
-    int64_t now_ms;
-    bool any_suppressed;                     /* there is a suppression at all */
-    uint64_t joined;                         /* memberships made */
-    struct str seen[PEOPLE_FIELD_NAMES_MAX]; /* names of fields met in this batch */
-    size_t n_seen;
-    struct stmt *add, *join;
-};
 
 static const char *const add_sql =
     "INSERT INTO contact (id, email, address, fields, created_at, updated_at) "
@@ -22,6 +11,11 @@ static const char *const add_sql =
 static const char *const join_sql =
     "INSERT INTO list_member (list_id, contact_id, since) VALUES ($1, $2, $3) "
     "ON CONFLICT (list_id, contact_id) DO NOTHING";
+
+/* The new ones of a batch: a known one among their ids has joined already. */
+static const char *const join_new_sql =
+    "INSERT INTO list_member (list_id, contact_id, since) SELECT CAST($1 AS BIGINT), id, "
+    "CAST($2 AS BIGINT) FROM contact WHERE id >= $3 ON CONFLICT (list_id, contact_id) DO NOTHING";
 
 static bool too_many_names(struct err *e)
 {
@@ -31,42 +25,43 @@ static bool too_many_names(struct err *e)
 }
 
 /* Rows of a file share their header's bytes, so that the pointer mostly decides. */
-static bool note_name(struct import *im, size_t hint, struct str name, struct err *e)
+static bool note_name(struct people_batch *b, size_t hint, struct str name, struct err *e)
 {
-    if (hint < im->n_seen && im->seen[hint].p == name.p && im->seen[hint].n == name.n)
+    if (hint < b->n_seen && b->seen[hint].p == name.p && b->seen[hint].n == name.n)
         return true;
-    for (size_t i = 0; i < im->n_seen; i++)
-        if (str_eq(im->seen[i], name))
+    for (size_t i = 0; i < b->n_seen; i++)
+        if (str_eq(b->seen[i], name))
             return true;
-    if (im->n_seen == PEOPLE_FIELD_NAMES_MAX)
+    if (b->n_seen == PEOPLE_FIELD_NAMES_MAX)
         return too_many_names(e);
-    im->seen[im->n_seen++] = name;
+    b->seen[b->n_seen++] = name;
     return true;
 }
 
-static bool note_names(struct import *im, const struct people_row *row, struct err *e)
+static bool note_names(struct people_batch *b, const struct people_row *row, struct err *e)
 {
     for (size_t i = 0; i < row->n_fields; i++)
-        if (row->fields[i].value.n && !note_name(im, i, row->fields[i].name, e))
+        if (row->fields[i].value.n && !note_name(b, i, row->fields[i].name, e))
             return false;
     return true;
 }
 
-static bool store_names(struct import *im, struct err *e)
+static bool store_names(struct people *p, struct err *e)
 {
-    for (size_t i = 0; i < im->n_seen; i++) {
-        struct stmt *st = db_stmt(im->p->db,
+    struct people_batch *b = &p->batch;
+    for (size_t i = 0; i < b->n_seen; i++) {
+        struct stmt *st = db_stmt(p->db,
                                   "INSERT INTO contact_field (name, position) SELECT "
                                   "CAST($1 AS TEXT), count(*) FROM contact_field WHERE TRUE "
                                   "ON CONFLICT (name) DO NOTHING",
                                   e);
         if (!st)
             return false;
-        db_bind_text_ref(st, 1, im->seen[i]);
+        db_bind_text_ref(st, 1, b->seen[i]);
         if (!db_run(st, e))
             return false;
     }
-    struct stmt *st = db_stmt(im->p->db, "SELECT count(*) FROM contact_field", e);
+    struct stmt *st = db_stmt(p->db, "SELECT count(*) FROM contact_field", e);
     bool row = false;
     if (!st || !db_step(st, &row, e))
         return false;
@@ -75,12 +70,13 @@ static bool store_names(struct import *im, struct err *e)
     return n <= PEOPLE_FIELD_NAMES_MAX || too_many_names(e);
 }
 
-static bool is_suppressed(struct import *im, struct str key, bool *out, struct err *e)
+static bool is_suppressed(struct people *p, struct str key, bool *out, struct err *e)
 {
+    struct people_batch *b = &p->batch;
     *out = false;
-    if (!im->any_suppressed)
+    if (!b->any_suppressed)
         return true;
-    struct stmt *st = db_stmt(im->p->db, "SELECT 1 FROM suppression WHERE address = $1", e);
+    struct stmt *st = db_stmt(p->db, "SELECT 1 FROM suppression WHERE address = $1", e);
     if (!st)
         return false;
     db_bind_text_ref(st, 1, key);
@@ -90,32 +86,33 @@ static bool is_suppressed(struct import *im, struct str key, bool *out, struct e
     return true;
 }
 
-static bool join_list(struct import *im, uint64_t contact_id, struct err *e)
+static bool join_list(struct people *p, uint64_t contact_id, struct err *e)
 {
-    if (!im->list_id)
+    struct people_batch *b = &p->batch;
+    if (!b->list_id)
         return true;
-    db_bind_i64(im->join, 1, (int64_t)im->list_id);
-    db_bind_i64(im->join, 2, (int64_t)contact_id);
-    db_bind_i64(im->join, 3, im->now_ms);
-    if (!db_run(im->join, e))
+    db_bind_i64(b->join, 1, (int64_t)b->list_id);
+    db_bind_i64(b->join, 2, (int64_t)contact_id);
+    db_bind_i64(b->join, 3, b->now_ms);
+    if (!db_run(b->join, e))
         return false;
-    im->joined += (uint64_t)db_changes(im->p->db);
+    b->joined += (uint64_t)db_changes(p->db);
     return true;
 }
 
 /* *added_out false: the address is known. */
-static bool add_contact(struct import *im, struct people_row *row, bool *added_out, struct err *e)
+static bool add_contact(struct people *p, struct people_row *row, bool *added_out, struct err *e)
 {
-    struct people *p = im->p;
+    struct people_batch *b = &p->batch;
     buf_clear(&p->json);
     if (!fields_write(row->fields, row->n_fields, &p->json, e))
         return false;
-    db_bind_i64(im->add, 1, (int64_t)p->next_id);
-    db_bind_text_ref(im->add, 2, row->key);
-    db_bind_text_ref(im->add, 3, row->address);
-    db_bind_text_ref(im->add, 4, p->json.n ? buf_str(&p->json) : STR_NONE);
-    db_bind_i64(im->add, 5, im->now_ms);
-    if (!db_run(im->add, e))
+    db_bind_i64(b->add, 1, (int64_t)p->next_id);
+    db_bind_text_ref(b->add, 2, row->key);
+    db_bind_text_ref(b->add, 3, row->address);
+    db_bind_text_ref(b->add, 4, p->json.n ? buf_str(&p->json) : STR_NONE);
+    db_bind_i64(b->add, 5, b->now_ms);
+    if (!db_run(b->add, e))
         return false;
     *added_out = db_changes(p->db) == 1;
     if (*added_out)
@@ -123,24 +120,23 @@ static bool add_contact(struct import *im, struct people_row *row, bool *added_o
     return true;
 }
 
-static bool write_fields(struct import *im, uint64_t id, struct err *e)
+static bool write_fields(struct people *p, uint64_t id, struct err *e)
 {
-    struct people *p = im->p;
+    struct people_batch *b = &p->batch;
     struct stmt *st =
         db_stmt(p->db, "UPDATE contact SET fields = $2, updated_at = $3 WHERE id = $1", e);
     if (!st)
         return false;
     db_bind_i64(st, 1, (int64_t)id);
     db_bind_text_ref(st, 2, p->json.n ? buf_str(&p->json) : STR_NONE);
-    db_bind_i64(st, 3, im->now_ms);
+    db_bind_i64(st, 3, b->now_ms);
     return db_run(st, e);
 }
 
 /* The merged fields may be too many although each side was fine. */
-static bool update_fields(struct import *im, struct people_row *row, const struct person *known,
+static bool update_fields(struct people *p, struct people_row *row, const struct person *known,
                           struct err *e)
 {
-    struct people *p = im->p;
     struct err own = {0};
     buf_clear(&p->json);
     if (!fields_merge(known->fields, row->fields, row->n_fields, p->arena, &p->json, &own)) {
@@ -150,29 +146,30 @@ static bool update_fields(struct import *im, struct people_row *row, const struc
         row->why = "with those it has, more than 64 fields";
         return true;
     }
-    return str_eq(buf_str(&p->json), known->fields) || write_fields(im, known->id, e);
+    return str_eq(buf_str(&p->json), known->fields) || write_fields(p, known->id, e);
 }
 
-static bool take_known(struct import *im, struct people_row *row, struct err *e)
+static bool take_known(struct people *p, struct people_row *row, struct err *e)
 {
+    struct people_batch *b = &p->batch;
     struct person known;
     bool found = false;
-    arena_reset(im->p->arena);
-    if (!people_find(im->p->db, row->key, im->p->arena, &known, &found, e))
+    arena_reset(p->arena);
+    if (!people_find(p->db, row->key, p->arena, &known, &found, e))
         return false;
     if (!found)
         return err_set(e, ERR_CORRUPT, "contact " STR_F " is in an index but not in its table",
                        STR_A(row->key));
     row->contact_id = known.id;
-    row->verdict = im->policy == PEOPLE_UPDATE ? PEOPLE_UPDATED : PEOPLE_SKIPPED;
-    if (im->policy == PEOPLE_NEW)
+    row->verdict = b->policy == PEOPLE_UPDATE ? PEOPLE_UPDATED : PEOPLE_SKIPPED;
+    if (b->policy == PEOPLE_NEW)
         return true;
-    if (im->policy == PEOPLE_UPDATE && row->n_fields && !update_fields(im, row, &known, e))
+    if (b->policy == PEOPLE_UPDATE && row->n_fields && !update_fields(p, row, &known, e))
         return false;
-    return row->verdict == PEOPLE_INVALID || join_list(im, known.id, e);
+    return row->verdict == PEOPLE_INVALID || join_list(p, known.id, e);
 }
 
-static bool take_row(struct import *im, struct people_row *row, struct err *e)
+static bool take_row(struct people *p, struct people_row *row, struct err *e)
 {
     bool added = false, suppressed = false;
     row->contact_id = 0;
@@ -182,56 +179,88 @@ static bool take_row(struct import *im, struct people_row *row, struct err *e)
         return true;
     }
     row->verdict = PEOPLE_IMPORTED;
-    if (!note_names(im, row, e) || !add_contact(im, row, &added, e) ||
-        !(added ? join_list(im, row->contact_id, e) : take_known(im, row, e)) ||
-        !is_suppressed(im, row->key, &suppressed, e))
+    if (!note_names(&p->batch, row, e) || !add_contact(p, row, &added, e) ||
+        (!added && !take_known(p, row, e)) || !is_suppressed(p, row->key, &suppressed, e))
         return false;
     if (suppressed && row->verdict != PEOPLE_INVALID)
         row->verdict = PEOPLE_SUPPRESSED;
     return true;
 }
 
-static bool begin(struct import *im, struct err *e)
+bool people_import_begin(struct people *p, uint64_t list_id, enum people_policy policy,
+                         int64_t now_ms, struct err *e)
 {
-    struct stmt *st = db_stmt(im->p->db, "SELECT 1 FROM suppression LIMIT 1", e);
-    if (!st || !db_step(st, &im->any_suppressed, e))
+    struct people_batch *b = &p->batch;
+    *b = (struct people_batch){
+        .list_id = list_id, .policy = policy, .now_ms = now_ms, .first_new = p->next_id};
+    struct stmt *st = db_stmt(p->db, "SELECT 1 FROM suppression LIMIT 1", e);
+    if (!st || !db_step(st, &b->any_suppressed, e))
         return false;
     db_reset(st);
-    im->add = db_stmt(im->p->db, add_sql, e);
-    im->join = im->add ? db_stmt(im->p->db, join_sql, e) : NULL;
-    return im->join != NULL;
+    b->add = db_stmt(p->db, add_sql, e);
+    b->join = b->add ? db_stmt(p->db, join_sql, e) : NULL;
+    return b->join != NULL;
 }
 
-static bool count_members(struct import *im, struct err *e)
+bool people_import_row(struct people *p, struct people_row *row, struct err *e)
 {
-    if (!im->list_id)
+    if (!take_row(p, row, e))
+        return false;
+    p->batch.counts.rows++;
+    p->batch.counts.of[row->verdict]++;
+    return true;
+}
+
+static bool join_new(struct people *p, struct err *e)
+{
+    struct people_batch *b = &p->batch;
+    if (!b->list_id || b->first_new == p->next_id)
         return true;
-    struct stmt *st = db_stmt(im->p->db, "UPDATE list SET members = members + $2 WHERE id = $1", e);
+    struct stmt *st = db_stmt(p->db, join_new_sql, e);
     if (!st)
         return false;
-    db_bind_i64(st, 1, (int64_t)im->list_id);
-    db_bind_i64(st, 2, (int64_t)im->joined);
+    db_bind_i64(st, 1, (int64_t)b->list_id);
+    db_bind_i64(st, 2, b->now_ms);
+    db_bind_i64(st, 3, (int64_t)b->first_new);
+    if (!db_run(st, e))
+        return false;
+    b->joined += (uint64_t)db_changes(p->db);
+    return true;
+}
+
+static bool count_members(struct people *p, struct err *e)
+{
+    struct people_batch *b = &p->batch;
+    if (!b->list_id)
+        return true;
+    struct stmt *st = db_stmt(p->db, "UPDATE list SET members = members + $2 WHERE id = $1", e);
+    if (!st)
+        return false;
+    db_bind_i64(st, 1, (int64_t)b->list_id);
+    db_bind_i64(st, 2, (int64_t)b->joined);
     return db_run(st, e) &&
-           (db_changes(im->p->db) == 1 || err_set(e, ERR_NOT_FOUND, "the list is there no more"));
+           (db_changes(p->db) == 1 || err_set(e, ERR_NOT_FOUND, "the list is there no more"));
+}
+
+bool people_import_end(struct people *p, struct people_counts *counts, struct err *e)
+{
+    const struct people_counts *done = &p->batch.counts;
+    if (!store_names(p, e) || !join_new(p, e) || !count_members(p, e))
+        return false;
+    counts->rows += done->rows;
+    for (size_t v = 0; v < PEOPLE_VERDICT_COUNT; v++)
+        counts->of[v] += done->of[v];
+    return true;
 }
 
 bool people_import_rows(struct people *p, uint64_t list_id, enum people_policy policy,
                         struct people_row *rows, size_t n, int64_t now_ms,
                         struct people_counts *counts, struct err *e)
 {
-    struct import im = {.p = p, .list_id = list_id, .policy = policy, .now_ms = now_ms};
-    uint64_t of[PEOPLE_VERDICT_COUNT] = {0};
-    if (!begin(&im, e))
+    if (!people_import_begin(p, list_id, policy, now_ms, e))
         return false;
-    for (size_t i = 0; i < n; i++) {
-        if (!take_row(&im, &rows[i], e))
+    for (size_t i = 0; i < n; i++)
+        if (!people_import_row(p, &rows[i], e))
             return false;
-        of[rows[i].verdict]++;
-    }
-    if (!store_names(&im, e) || !count_members(&im, e))
-        return false;
-    counts->rows += n;
-    for (size_t v = 0; v < PEOPLE_VERDICT_COUNT; v++)
-        counts->of[v] += of[v];
-    return true;
+    return people_import_end(p, counts, e);
 }

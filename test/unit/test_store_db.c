@@ -306,6 +306,41 @@ static void a_read_only_folder_is_told(void **state)
     place_close(&p);
 }
 
+static uint64_t syncs_of(struct db *db)
+{
+    struct db_stats stats;
+    db_stats(db, &stats);
+    return stats.syncs;
+}
+
+static void insert_lazily(struct db *db, bool lazily)
+{
+    struct err e = {0};
+    assert_ok(lazily ? db_begin_lazy(db, &e) : db_begin(db, &e));
+    assert_ok(db_exec(db, "INSERT INTO t VALUES (1)", &e));
+    assert_ok(db_commit(db, &e));
+}
+
+static void lazy_commits_are_synced_at_once(void **state)
+{
+    struct place p;
+    struct err e = {0};
+    place_open(&p);
+    assert_ok(db_exec(p.db, "CREATE TABLE t (n INTEGER)", &e));
+    uint64_t before = syncs_of(p.db);
+    for (int i = 0; i < 20; i++)
+        insert_lazily(p.db, true);
+    assert_true(syncs_of(p.db) == before);
+    assert_ok(db_sync(p.db, &e));
+    assert_true(syncs_of(p.db) == before + 1);
+    assert_ok(db_sync(p.db, &e)); /* nothing is owed */
+    assert_true(syncs_of(p.db) == before + 1);
+    insert_lazily(p.db, false);
+    assert_true(syncs_of(p.db) == before + 2);
+    assert_int_equal(number(p.db, "SELECT COUNT(*) FROM t"), 21);
+    place_close(&p);
+}
+
 static void a_backup_is_whole(void **state)
 {
     struct place p;
@@ -340,6 +375,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_opened_is_told),
         cmocka_unit_test(damage_inside_is_found),
         cmocka_unit_test(a_read_only_folder_is_told),
+        cmocka_unit_test(lazy_commits_are_synced_at_once),
         cmocka_unit_test(a_backup_is_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
