@@ -36,6 +36,25 @@ bool admin_reads_only(const char *op)
     return entry && entry->reads_only;
 }
 
+bool admin_in_bites(const char *op)
+{
+    return strcmp(op, "people.import_rows") == 0;
+}
+
+static void forget(struct admin_context *c)
+{
+    if (c->kept)
+        c->kept->free(c->kept);
+    c->kept = NULL;
+}
+
+void admin_kept_free(struct admin_context *c)
+{
+    forget(c);
+    json_decref(c->so_far);
+    c->so_far = NULL;
+}
+
 /* The answer is that of a real run; what it wrote is undone before anybody sees it. */
 static bool run_dry(struct admin_context *c, const struct admin_entry *entry, json_t *args,
                     struct str tail, struct admin_answer *a)
@@ -59,6 +78,7 @@ void admin_execute(struct admin_context *c, const char *op, json_t *args, struct
                    struct admin_answer *a)
 {
     *a = (struct admin_answer){.ok = false};
+    c->again = false;
     const struct admin_entry *entry = find(op);
     if (!entry) {
         err_set(&a->error, ERR_NOT_FOUND, "%.60s: there is no such operation", op);
@@ -75,6 +95,8 @@ void admin_execute(struct admin_context *c, const char *op, json_t *args, struct
         json_decref(a->data);
         a->data = NULL;
     }
+    if (!a->ok || !c->again)
+        forget(c);
     json_decref(none);
 }
 

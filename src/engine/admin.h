@@ -63,6 +63,18 @@ struct admin_context {
     bool (*is_at_work)(void *arg, uint64_t message_id);
     void *is_at_work_arg;
     struct admin_changes changed; /* empty before; freed with admin_changes_free */
+    /* Work in bites. until_us: boot time, us, at which an operation that may be long is to end its
+     * transaction, commit included (0: whenever it is done). One of admin_in_bites that sets
+     * `again` wants to be called with the same context and arguments after the commit; `kept` is
+     * its own. so_far: what bites before this one have done, as the answer would say it. */
+    int64_t until_us;
+    bool again;
+    struct admin_kept *kept;
+    json_t *so_far;
+};
+
+struct admin_kept {
+    void (*free)(struct admin_kept *k);
 };
 
 struct admin_answer {
@@ -71,15 +83,19 @@ struct admin_answer {
     struct err error; /* not ok */
 };
 
-/* Runs op. The caller has begun a transaction; it commits when a->ok and rolls back when not, and
- * answers the user after the commit only. A failed commit must undo nothing else: spool files
- * written for it are orphans that the janitor removes. */
+/* Runs op, or a bite of it. The caller has begun a transaction; it commits when a->ok and rolls
+ * back when not, and answers the user after the commit only. A failed commit must undo nothing
+ * else: spool files written for it are orphans that the janitor removes. */
 void admin_execute(struct admin_context *c, const char *op, json_t *args, struct str tail,
                    struct admin_answer *a);
 /* False: no such op here ("live.*" and the like are the reactor's). */
 bool admin_has(const char *op);
 /* True when op only reads: no transaction for writing is needed. */
 bool admin_reads_only(const char *op);
+/* True when op may ask to be called again. */
+bool admin_in_bites(const char *op);
 void admin_changes_free(struct admin_changes *c);
+/* After the last call with a context whose operation may work in bites. */
+void admin_kept_free(struct admin_context *c);
 
 #endif

@@ -1,13 +1,13 @@
 /* Operations on lists and contacts, the rows of an import, and leaving a list.
- * An import comes in bites, each a call and a transaction of its own; what a file looks like is the
- * API's matter, here come addresses already in their key form.
+ * What a file looks like is the API's matter, here come addresses already in their key form.
  *
  * Rows in the binary tail, each:
  *   u16 length, key of the address (0: the caller found it invalid) | u16 length, address as given
  *   (0: same) | u8 number of fields | per field: u8 index into args.fields, u16 length, value
- * Numbers are big-endian. A tail that does not add up is refused as a whole. */
+ * Numbers are big-endian. A call works in bites of a transaction each, and is synced as a whole; a
+ * row that does not add up ends it there. */
 #include "base/alloc.h"
-#include "base/arena.h"
+#include "base/clock.h"
 #include "engine/admin_parts.h"
 #include "mail/addr.h"
 #include "store/fields.h"
@@ -18,7 +18,8 @@
 
 #include <stdlib.h>
 
-#define IMPORT_ROWS_MAX 5000
+#define IMPORT_ROWS_MAX 20000
+#define CLOCK_ROWS      16 /* the clock is read once in so many rows */
 #define REMOVE_BITE     20000
 
 /* ---- lists ---- */
@@ -59,9 +60,9 @@ const struct admin_noun admin_lists = {list_entries, countof(list_entries)};
 
 struct row_reader {
     struct str rest;
-    struct arena *arena;
     const char *names[CONTACT_FIELDS_MAX];
     size_t n_names;
+    struct field fields[CONTACT_FIELDS_MAX]; /* of the row at hand */
 };
 
 static bool take(struct row_reader *r, size_t n, struct str *out)
@@ -99,9 +100,7 @@ static bool read_row(struct row_reader *r, struct people_row *row)
         return false;
     if (!row->address.n)
         row->address = STR_NONE;
-    struct field *fields = arena_alloc(r->arena, (n + 1) * sizeof(*fields));
-    if (!fields)
-        return false;
+    struct field *fields = r->fields;
     for (size_t i = 0; i < n; i++) {
         size_t index = 0;
         if (!take_byte(r, &index) || index >= r->n_names || !take_text(r, &fields[i].value))
@@ -124,15 +123,6 @@ static bool add_name(void *arg, const char *name, struct err *e)
                        name);
     r->names[r->n_names++] = name;
     return true;
-}
-
-static json_t *counts_json(const struct people_counts *n)
-{
-    return json_pack(
-        "{s:I, s:I, s:I, s:I, s:I, s:I}", "rows", (json_int_t)n->rows, "imported",
-        (json_int_t)n->of[PEOPLE_IMPORTED], "updated", (json_int_t)n->of[PEOPLE_UPDATED], "skipped",
-        (json_int_t)n->of[PEOPLE_SKIPPED], "invalid", (json_int_t)n->of[PEOPLE_INVALID],
-        "suppressed", (json_int_t)n->of[PEOPLE_SUPPRESSED]);
 }
 
 struct import {
@@ -166,41 +156,100 @@ static bool run_import_begin(struct admin_context *c, json_t *args, struct str t
            read_import(c, args, &im, e);
 }
 
-static bool import(struct admin_context *c, const struct import *im, struct row_reader *r,
-                   struct people_row *rows, size_t n, json_t **data_out, struct err *e)
+/* What a call keeps from bite to bite. */
+struct importing {
+    struct admin_kept kept;
+    struct import im;
+    struct row_reader rows;
+    uint64_t at, n; /* rows read; rows of the call */
+    struct people_counts counts;
+    json_t *why; /* [[row, reason], ...] */
+};
+
+static void importing_free(struct admin_kept *k)
 {
-    struct people_counts counts = {0};
-    for (size_t i = 0; i < n; i++)
-        if (!read_row(r, &rows[i]))
-            return err_set(e, ERR_INVALID, "rows: row %zu of the bite is cut or too large", i + 1);
-    if (r->rest.n)
-        return err_set(e, ERR_INVALID, "rows: more bytes than rows");
-    if (!people_import_rows(c->people, im->list_id, im->policy, rows, n, c->wall_ms, &counts, e))
+    struct importing *m = container_of(k, struct importing, kept);
+    json_decref(m->why);
+    free(m);
+}
+
+static json_t *counts_json(const struct importing *m)
+{
+    const struct people_counts *n = &m->counts;
+    return json_pack(
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "rows", (json_int_t)n->rows, "imported",
+        (json_int_t)n->of[PEOPLE_IMPORTED], "updated", (json_int_t)n->of[PEOPLE_UPDATED], "skipped",
+        (json_int_t)n->of[PEOPLE_SKIPPED], "invalid", (json_int_t)n->of[PEOPLE_INVALID],
+        "suppressed", (json_int_t)n->of[PEOPLE_SUPPRESSED], "why", json_copy(m->why));
+}
+
+static bool import_row(struct admin_context *c, struct importing *m, struct err *e)
+{
+    struct people_row row = {0};
+    if (!read_row(&m->rows, &row))
+        return err_set(e, ERR_INVALID, "rows: row %llu of the call is cut",
+                       (unsigned long long)m->at + 1);
+    if (!people_import_row(c->people, &row, e))
         return false;
-    *data_out = counts_json(&counts);
-    json_t *why = json_array();
-    for (size_t i = 0; i < n; i++)
-        if (rows[i].verdict == PEOPLE_INVALID && rows[i].why)
-            json_array_append_new(why, json_pack("[I, s]", (json_int_t)i, rows[i].why));
-    json_object_set_new(*data_out, "why", why);
+    if (row.verdict == PEOPLE_INVALID && row.why)
+        json_array_append_new(m->why, json_pack("[I, s]", (json_int_t)m->at, row.why));
+    m->at++;
     return true;
+}
+
+/* Memberships and the commit take time, too. */
+static bool bite_is_over(const struct admin_context *c, int64_t start_us)
+{
+    return (clock_boot_us() - start_us) * 5 >= (c->until_us - start_us) * 3;
+}
+
+/* Rows until they are over or the time is. */
+static bool import_bite(struct admin_context *c, struct importing *m, struct err *e)
+{
+    uint64_t begun = m->at;
+    int64_t start = clock_boot_us();
+    if (!people_import_begin(c->people, m->im.list_id, m->im.policy, c->wall_ms, e))
+        return false;
+    while (m->at < m->n && !c->again) {
+        if (!import_row(c, m, e))
+            return false;
+        if (c->until_us && (m->at - begun) % CLOCK_ROWS == 0)
+            c->again = m->at < m->n && bite_is_over(c, start);
+    }
+    if (m->at == m->n && m->rows.rest.n)
+        return err_set(e, ERR_INVALID, "rows: more bytes than rows");
+    return people_import_end(c->people, &m->counts, e);
+}
+
+static bool open_call(struct admin_context *c, json_t *args, struct str tail, struct err *e)
+{
+    struct importing *m = alloc_one(struct importing);
+    c->kept = &m->kept;
+    m->kept.free = importing_free;
+    m->rows = (struct row_reader){.rest = tail};
+    m->why = json_array();
+    return args_known(args, (const char *const[]){"list", "policy", "fields", "n", NULL}, e) &&
+           read_import(c, args, &m->im, e) &&
+           args_count(args, "n", 0, 0, IMPORT_ROWS_MAX, &m->n, e) &&
+           args_each(args, "fields", CONTACT_FIELD_NAME_MAX, add_name, &m->rows, e);
 }
 
 static bool run_import_rows(struct admin_context *c, json_t *args, struct str tail,
                             json_t **data_out, struct err *e)
 {
-    struct import im;
-    uint64_t n = 0;
-    if (!args_known(args, (const char *const[]){"list", "policy", "fields", "n", NULL}, e) ||
-        !read_import(c, args, &im, e) || !args_count(args, "n", 0, 0, IMPORT_ROWS_MAX, &n, e))
+    bool is_first = !c->kept;
+    if (is_first && !open_call(c, args, tail, e))
         return false;
-    struct row_reader r = {.rest = tail, .arena = arena_new(64u << 20)};
-    struct people_row *rows = alloc_many(struct people_row, n + 1);
-    bool ok = args_each(args, "fields", CONTACT_FIELD_NAME_MAX, add_name, &r, e) &&
-              import(c, &im, &r, rows, n, data_out, e);
-    free(rows);
-    arena_free(&r.arena);
-    return ok;
+    struct importing *m = container_of(c->kept, struct importing, kept);
+    if (!is_first) {
+        json_decref(c->so_far);
+        c->so_far = counts_json(m);
+    }
+    if (!import_bite(c, m, e))
+        return false;
+    if (!c->again)
+        *data_out = counts_json(m);
+    return true;
 }
 
 static bool run_import_end(struct admin_context *c, json_t *args, struct str tail,

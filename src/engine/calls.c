@@ -49,6 +49,7 @@ static void fill_context(struct call_job *k)
 static void call_free(struct call_job *k)
 {
     admin_changes_free(&k->ctx.changed);
+    admin_kept_free(&k->ctx);
     free(k->public_url);
     free(k);
 }
@@ -57,9 +58,11 @@ static bool work(struct ledger_job *lj, struct db *db, struct err *e)
 {
     struct call_job *k = container_of(lj, struct call_job, lj);
     k->ctx.db = db;
+    k->ctx.until_us = clock_boot_us() + LEDGER_WORK_US;
     admin_execute(&k->ctx, k->request->op, k->request->args, k->request->tail, &k->answer);
     if (!k->answer.ok)
         *e = k->answer.error;
+    lj->again = k->answer.ok && k->ctx.again;
     return k->answer.ok;
 }
 
@@ -137,6 +140,17 @@ static void answer_after_reload(struct call_job *k)
     ledger_post(k->core->ledger, &k->lj);
 }
 
+/* Bites before are in: what they did is answered, and why it did not go on. */
+static json_t *answer_failed(struct call_job *k, const struct err *e)
+{
+    json_t *why = link_answer_error(e);
+    if (!k->ctx.so_far)
+        return why;
+    json_object_set(k->ctx.so_far, "failed", json_object_get(why, "error"));
+    json_decref(why);
+    return link_answer_ok(json_incref(k->ctx.so_far));
+}
+
 static void done(struct ledger_job *lj)
 {
     struct call_job *k = container_of(lj, struct call_job, lj);
@@ -151,7 +165,7 @@ static void done(struct ledger_job *lj)
     } else {
         if (k->answer.ok)
             json_decref(k->answer.data);
-        link_answer(k->request, link_answer_error(&lj->error));
+        link_answer(k->request, answer_failed(k, &lj->error));
     }
     call_free(k);
 }
@@ -159,12 +173,11 @@ static void done(struct ledger_job *lj)
 static void run_on_ledger(struct core *c, struct link_request *r)
 {
     struct call_job *k = alloc_one(struct call_job);
-    bool is_import = str_is(str_of(r->op), "people.import_rows");
     k->core = c;
     k->request = r;
     fill_context(k);
     k->lj.order = str_is(str_of(r->op), "message.send") ? LEDGER_ACCEPT
-                  : is_import                           ? LEDGER_SLICE
+                  : admin_in_bites(r->op)               ? LEDGER_IMPORT
                                                         : LEDGER_ADMIN;
     k->lj.is_read = admin_reads_only(r->op);
     k->lj.work = work;

@@ -13,7 +13,6 @@
 
 #define RESULT_WAIT_MS 200
 #define RESULT_ROWS    5000
-#define WORK_US        5000
 #define RETRY_MS       500
 #define GIVE_UP_MS     2000 /* a full disk that stays full while the daemon stops */
 #define TOLD_EVERY_MS  60000
@@ -32,6 +31,7 @@ struct ledger {
     char stuck_why[640];
     int64_t told_at; /* the thread's own */
     bool gave_up;    /* the thread's own until it has ended */
+    bool import_is_next;
     struct wake *reactor;
     struct ledger_stats stats;
 };
@@ -107,6 +107,35 @@ static void deliver(void *arg)
 
 /* ---- ledger's side */
 
+/* In front of what came since, in their order. Lock held. */
+static void put_back(struct ledger *l, struct list *jobs, enum ledger_order order)
+{
+    for (struct list *n = jobs->prev; n != jobs; n = jobs->prev) {
+        list_remove(n);
+        list_push_front(&l->waiting[order], n);
+    }
+}
+
+/* What of a list of jobs does not fit into the transaction any more. */
+static void cut_rest(struct list *n, const struct list *jobs, struct list *rest)
+{
+    while (n != jobs) {
+        struct list *next = n->next;
+        list_remove(n);
+        list_push_back(rest, n);
+        n = next;
+    }
+}
+
+static void note_work(struct ledger *l, enum ledger_order order, int64_t started_us)
+{
+    uint64_t us = (uint64_t)MAX(clock_boot_us() - started_us, (int64_t)0);
+    pthread_mutex_lock(&l->lock);
+    l->stats.over[order] += us > LEDGER_WORK_US;
+    l->stats.longest_us[order] = MAX(l->stats.longest_us[order], us);
+    pthread_mutex_unlock(&l->lock);
+}
+
 static void hand_back(struct ledger *l, struct list *jobs)
 {
     pthread_mutex_lock(&l->lock);
@@ -142,20 +171,52 @@ static void work_alone(struct ledger_job *j, struct db *db)
 static void run_accepts(struct ledger *l, struct list *jobs)
 {
     struct err e = {0};
+    struct list rest;
+    int64_t start = clock_boot_us();
     bool ok = db_begin(l->cfg.db, &e);
-    for (struct list *n = jobs->next; ok && n != jobs; n = n->next) {
+    struct list *n = jobs->next;
+    list_init(&rest);
+    while (ok && n != jobs && clock_boot_us() - start < LEDGER_WORK_US) {
         struct ledger_job *j = list_entry(n, struct ledger_job, link);
+        n = n->next;
         work_alone(j, l->cfg.db);
         ok = db_in_transaction(l->cfg.db);
         if (!ok) /* a full disk undid the whole transaction, the rows of all before included */
             e = j->error;
     }
+    if (ok)
+        cut_rest(n, jobs, &rest);
+    note_work(l, LEDGER_ACCEPT, start);
     ok = ok && db_commit(l->cfg.db, &e);
     if (!ok && db_in_transaction(l->cfg.db))
         db_rollback(l->cfg.db);
     if (!ok)
         fail_all(jobs, &e);
+    pthread_mutex_lock(&l->lock);
+    put_back(l, &rest, LEDGER_ACCEPT);
+    pthread_mutex_unlock(&l->lock);
     hand_back(l, jobs);
+}
+
+/* Also of an import that has come to its end: the sync that its bites did without. */
+static bool run_bite(struct ledger *l, struct ledger_job *j)
+{
+    struct db *db = l->cfg.db;
+    int64_t start = clock_boot_us();
+    bool ok = db_begin_lazy(db, &j->error) && j->work(j, db, &j->error) && db_commit(db, &j->error);
+    note_work(l, j->order, start);
+    return ok && (j->again || db_sync(db, &j->error));
+}
+
+static bool run_whole(struct ledger *l, struct ledger_job *j)
+{
+    struct db *db = l->cfg.db;
+    int64_t start = clock_boot_us();
+    if (j->is_read)
+        return j->work(j, db, &j->error);
+    bool ok = db_begin(db, &j->error) && j->work(j, db, &j->error);
+    note_work(l, j->order, start);
+    return ok && db_commit(db, &j->error);
 }
 
 static void run_one(struct ledger *l, struct ledger_job *j)
@@ -163,16 +224,19 @@ static void run_one(struct ledger *l, struct ledger_job *j)
     struct list jobs;
     list_init(&jobs);
     list_push_back(&jobs, &j->link);
-    if (j->is_read) {
-        j->ok = j->work(j, l->cfg.db, &j->error);
-    } else {
-        j->ok = db_begin(l->cfg.db, &j->error) && j->work(j, l->cfg.db, &j->error) &&
-                db_commit(l->cfg.db, &j->error);
-        if (!j->ok && db_in_transaction(l->cfg.db))
-            db_rollback(l->cfg.db);
-    }
+    j->again = false;
+    j->ok = j->order == LEDGER_IMPORT ? run_bite(l, j) : run_whole(l, j);
+    if (!j->ok && db_in_transaction(l->cfg.db))
+        db_rollback(l->cfg.db);
     if (!j->ok && j->undo)
         j->undo(j);
+    if (j->ok && j->again) {
+        pthread_mutex_lock(&l->lock);
+        put_back(l, &jobs, j->order);
+        l->stats.transactions++;
+        pthread_mutex_unlock(&l->lock);
+        return;
+    }
     hand_back(l, &jobs);
 }
 
@@ -183,18 +247,16 @@ static bool try_results(struct ledger *l, struct list *jobs, struct list *rest, 
     if (!db_begin(l->cfg.db, e))
         return false;
     bool ok = true;
-    while (ok && n != jobs && clock_boot_us() - start < WORK_US) {
+    while (ok && n != jobs && clock_boot_us() - start < LEDGER_WORK_US) {
         struct ledger_job *j = list_entry(n, struct ledger_job, link);
         n = n->next;
         ok = j->ok = j->work(j, l->cfg.db, e);
     }
-    while (ok && n != jobs) { /* over the time: they go into the next one */
-        struct list *next = n->next;
-        list_remove(n);
-        list_push_back(rest, n);
-        n = next;
-    }
-    ok = ok && l->cfg.before_commit(l->cfg.arg, l->cfg.db, e) && db_commit(l->cfg.db, e);
+    if (ok) /* over the time: they go into the next one */
+        cut_rest(n, jobs, rest);
+    ok = ok && l->cfg.before_commit(l->cfg.arg, l->cfg.db, e);
+    note_work(l, LEDGER_RESULT, start);
+    ok = ok && db_commit(l->cfg.db, e);
     if (!ok) {
         if (db_in_transaction(l->cfg.db))
             db_rollback(l->cfg.db);
@@ -214,15 +276,6 @@ static uint32_t count_rows(const struct list *jobs)
     uint32_t n = 0;
     list_each(it, jobs) n += list_entry(it, struct ledger_job, link)->rows;
     return n;
-}
-
-/* In front of what came since, in their order. */
-static void put_back(struct ledger *l, struct list *jobs)
-{
-    for (struct list *n = jobs->prev; n != jobs; n = jobs->prev) {
-        list_remove(n);
-        list_push_front(&l->waiting[LEDGER_RESULT], n);
-    }
 }
 
 /* Told at the beginning, then once a minute. */
@@ -261,7 +314,7 @@ static bool gives_up(struct ledger *l, struct list *jobs, int64_t failing_since)
     pthread_mutex_lock(&l->lock);
     l->gave_up = l->stopping && clock_boot_ms() - failing_since >= GIVE_UP_MS;
     if (l->gave_up)
-        put_back(l, jobs);
+        put_back(l, jobs, LEDGER_RESULT);
     pthread_mutex_unlock(&l->lock);
     return l->gave_up;
 }
@@ -271,7 +324,7 @@ static void results_written(struct ledger *l, struct list *jobs, struct list *re
     uint32_t rows = count_rows(jobs);
     note_unstuck(l);
     pthread_mutex_lock(&l->lock);
-    put_back(l, rest);
+    put_back(l, rest, LEDGER_RESULT);
     l->result_rows -= rows;
     l->stats.results += rows;
     int64_t oldest =
@@ -323,7 +376,11 @@ static int choose(const struct ledger *l)
         return LEDGER_RESULT;
     if (!list_empty(&l->waiting[LEDGER_ADMIN]))
         return LEDGER_ADMIN;
-    return list_empty(&l->waiting[LEDGER_SLICE]) ? -1 : LEDGER_SLICE;
+    bool slice = !list_empty(&l->waiting[LEDGER_SLICE]);
+    bool import = !list_empty(&l->waiting[LEDGER_IMPORT]);
+    if (!slice && !import)
+        return -1;
+    return import && (!slice || l->import_is_next) ? LEDGER_IMPORT : LEDGER_SLICE;
 }
 
 static void wait_for_work(struct ledger *l)
@@ -356,6 +413,7 @@ static void *ledger_thread(void *arg)
         }
         struct list jobs;
         list_init(&jobs);
+        l->import_is_next = order == LEDGER_SLICE || (l->import_is_next && order != LEDGER_IMPORT);
         bool all = order == LEDGER_ACCEPT || order == LEDGER_RESULT;
         for (struct list *n = list_pop_front(&l->waiting[order]); n;
              n = all ? list_pop_front(&l->waiting[order]) : NULL)

@@ -1,6 +1,8 @@
 /* The ledger thread: the only writer of the database. Jobs come with their own work; the ledger
  * decides the order (accepts, results, admin, slices and imports), puts them into transactions of
- * at most 5 ms of work, commits, and hands every job back to the reactor after the commit. */
+ * at most 5 ms of work, commits, and hands every job back to the reactor after the commit.
+ * A long job works in bites: it watches the clock, asks to be called again, and between two bites
+ * all that stands before it in the order has its turn. */
 #ifndef ENGINE_LEDGER_H
 #define ENGINE_LEDGER_H
 
@@ -9,6 +11,8 @@
 #include "store/db.h"
 #include "store/ids.h"
 
+#define LEDGER_WORK_US 5000 /* of a transaction; its sync is not counted */
+
 struct loop;
 struct ledger;
 
@@ -16,7 +20,8 @@ enum ledger_order {
     LEDGER_ACCEPT = 0, /* many in a transaction, each undone alone when it fails */
     LEDGER_RESULT, /* kept until 200 ms or 5,000 rows, in order, tried again until they are in */
     LEDGER_ADMIN,  /* a transaction each */
-    LEDGER_SLICE,  /* a transaction each, last */
+    LEDGER_SLICE,  /* a transaction each; in turns with imports */
+    LEDGER_IMPORT, /* in bites, a transaction each; synced once, before the job is done */
     LEDGER_ORDERS
 };
 
@@ -29,8 +34,11 @@ struct ledger_job {
     /* On the ledger thread, inside a transaction. False with *e: undone and reported (RESULT: the
      * process goes on trying when the disk is full, and ends when the rows are impossible). */
     bool (*work)(struct ledger_job *j, struct db *db, struct err *e);
-    /* On the ledger thread, of a single job (ADMIN, SLICE) that failed, in its work or its commit:
-     * takes back what work() did outside the database. May be NULL. */
+    /* IMPORT, set by work(): commit this bite, then call work() again in a transaction of its own.
+     */
+    bool again;
+    /* On the ledger thread, of a single job (ADMIN, SLICE, IMPORT) that failed, in its work or its
+     * commit: takes back what work() did outside the database. May be NULL. */
     void (*undo)(struct ledger_job *j);
     void (*done)(struct ledger_job *j); /* on the reactor; frees the job */
     bool ok;
@@ -63,6 +71,8 @@ uint32_t ledger_stop(struct ledger **l);
 
 struct ledger_stats {
     uint64_t transactions, results;
+    uint64_t over[LEDGER_ORDERS];       /* transactions with more than LEDGER_WORK_US of work */
+    uint64_t longest_us[LEDGER_ORDERS]; /* the work of the longest one, its sync not counted */
     struct db_stats db;
 };
 void ledger_stats(struct ledger *l, struct ledger_stats *out);

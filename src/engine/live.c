@@ -115,6 +115,19 @@ json_t *live_queue(struct core *c)
                      waits);
 }
 
+/* By order: how long the work of the longest transaction took, and how many took over 5 ms. */
+static json_t *ledger_work(const struct ledger_stats *ls)
+{
+    static const char *const names[LEDGER_ORDERS] = {"accepts", "results", "admin", "slices",
+                                                     "imports"};
+    json_t *out = json_object();
+    for (int i = 0; i < LEDGER_ORDERS; i++)
+        json_object_set_new(out, names[i],
+                            json_pack("{s:f,s:I}", "longest_ms", (double)ls->longest_us[i] / 1000,
+                                      "over", (json_int_t)ls->over[i]));
+    return out;
+}
+
 json_t *live_status(struct core *c)
 {
     struct journal_stats js;
@@ -125,7 +138,7 @@ json_t *live_status(struct core *c)
     ledger_stats(c->ledger, &ls);
     clock_format(clock_wall_ms() - (loop_now_ms(c->loop) - c->started_boot), since);
     return json_pack(
-        "{s:b,s:s,s:b,s:b,s:s,s:b,s:s,s:i,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}",
+        "{s:b,s:s,s:b,s:b,s:s,s:b,s:s,s:i,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o}",
         "ready", !c->is_stopping, "sending_waits", waits, "disk_full", ledger_disk_full(c->ledger),
         "paused", c->is_paused || c->is_held, "held_why", c->held_why, "common_cause",
         fleet_in_common_cause(c->fleet), "since", since, "messages_in_memory", (int)c->n_ready,
@@ -135,7 +148,8 @@ json_t *live_status(struct core *c)
         (json_int_t)ls.results, "ledger_transactions", (json_int_t)ls.transactions, "db_syncs",
         (json_int_t)ls.db.syncs, "db_bytes", (json_int_t)ls.db.bytes_written, "db_rows",
         (json_int_t)ls.db.rows_changed, "journal_syncs", (json_int_t)js.syncs, "journal_bytes",
-        (json_int_t)js.bytes, "cpu_us", (json_int_t)clock_cpu_us());
+        (json_int_t)js.bytes, "cpu_us", (json_int_t)clock_cpu_us(), "ledger_work",
+        ledger_work(&ls));
 }
 
 json_t *live_campaigns(struct core *c)

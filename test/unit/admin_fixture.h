@@ -99,6 +99,7 @@ static inline json_t *run_tail(struct fixture *f, const char *op, json_t *args, 
     must(db_begin(f->db, &f->e), f);
     admin_execute(&f->c, op, args, tail, &a);
     json_decref(args);
+    admin_kept_free(&f->c);
     if (!a.ok) {
         f->e = a.error;
         db_rollback(f->db);

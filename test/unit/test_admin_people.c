@@ -98,9 +98,49 @@ static void test_import_refuses_cut_rows(void **state)
     assert_null(run_tail(f, "people.import_rows", import_args("news", "update", 1), buf_str(&b)));
     refused(f, "people.import_rows", import_args("nowhere", "update", 0), ERR_NOT_FOUND, "nowhere");
     refused(f, "people.import_rows", import_args("news", "merge", 0), ERR_INVALID, "policy:");
-    refused(f, "people.import_rows", import_args("news", "update", 5001), ERR_INVALID, "n:");
+    refused(f, "people.import_rows", import_args("news", "update", 20001), ERR_INVALID, "n:");
     refused(f, "people.import_begin", json_pack("{s:s}", "list", "nowhere"), ERR_NOT_FOUND,
             "nowhere");
+    buf_free(&b);
+}
+
+/* A call whose time is always over: 16 rows a bite, each committed; the answer is the whole. */
+static void test_import_in_bites(void **state)
+{
+    struct fixture *f = *state;
+    struct admin_answer a;
+    struct buf b;
+    int bites = 0;
+    char key[64];
+    buf_init(&b, 65536);
+    done(f, "list.add", json_pack("{s:s}", "name", "news"));
+    for (int i = 0; i < 100; i++) { /* each address twice, the second in another bite */
+        snprintf(key, sizeof(key), "u%02d@example.com", i % 50);
+        add_row(&b, key, "", i < 50 ? "Old" : "New", NULL);
+    }
+    json_t *args = import_args("news", "update", 100);
+    f->c.until_us = 1;
+    do {
+        must(db_begin(f->db, &f->e), f);
+        admin_execute(&f->c, "people.import_rows", args, buf_str(&b), &a);
+        assert_true(a.ok);
+        must(db_commit(f->db, &f->e), f);
+        bites++;
+    } while (f->c.again);
+    counts_are(a.data, 50, 50, 0, 0, 0);
+    assert_int_equal(number_of(a.data, "rows"), 100);
+    assert_int_equal(number_of(f->c.so_far, "rows"), 96);
+    assert_int_equal(bites, 7);
+    json_decref(a.data);
+    admin_kept_free(&f->c);
+    f->c.until_us = 0;
+    must(report_list(f->db, "news", &a.data, &f->e), f);
+    assert_int_equal(number_of(a.data, "contacts"), 50);
+    json_decref(a.data);
+    must(report_contact(f->db, "u07@example.com", &a.data, &f->e), f);
+    assert_string_equal(text_of(json_object_get(a.data, "fields"), "first_name"), "New");
+    json_decref(a.data);
+    json_decref(args);
     buf_free(&b);
 }
 
@@ -238,9 +278,13 @@ static void test_revert(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_import_counts_add_up), TEST(test_import_refuses_cut_rows),
-        TEST(test_single_contacts),      TEST(test_suppressions),
-        TEST(test_leaving_a_list),       TEST(test_revert),
+        TEST(test_import_counts_add_up),
+        TEST(test_import_refuses_cut_rows),
+        TEST(test_import_in_bites),
+        TEST(test_single_contacts),
+        TEST(test_suppressions),
+        TEST(test_leaving_a_list),
+        TEST(test_revert),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
-/* Jobs of a transaction that a full disk undid as a whole, and what a failed job takes back. */
+/* Jobs of a transaction that a full disk undid as a whole, what a failed job takes back, and long
+ * jobs in bites. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -6,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "engine/ledger.h"
 #include "net/loop.h"
 #include "store_test.h"
@@ -138,12 +140,117 @@ static void a_failed_slice_is_undone(void **state)
     assert_int_equal(scene_close(&s), 1);
 }
 
+/* A long import: inserts a row a bite, and notes when the others had their turn. */
+struct meal {
+    struct ledger_job lj;
+    struct scene *scene;
+    int bites, bites_wanted, fails_at;
+    int others_before; /* the bite at which the accept was there */
+    bool is_done;
+};
+
+static bool bite(struct ledger_job *lj, struct db *db, struct err *e)
+{
+    struct meal *m = container_of(lj, struct meal, lj);
+    if (!m->others_before && number(db, "SELECT COUNT(*) FROM t WHERE n = 100") > 0)
+        m->others_before = m->bites + 1;
+    if (++m->bites == m->fails_at)
+        return err_set(e, ERR_FULL, "the disk is full");
+    lj->again = m->bites < m->bites_wanted;
+    return db_exec(db, "INSERT INTO t VALUES (1)", e);
+}
+
+static void meal_done(struct ledger_job *lj)
+{
+    struct meal *m = container_of(lj, struct meal, lj);
+    m->is_done = true;
+    if (--m->scene->left == 0)
+        loop_stop(m->scene->loop);
+}
+
+static void meal_post(struct scene *s, struct meal *m)
+{
+    m->scene = s;
+    m->lj = (struct ledger_job){.order = LEDGER_IMPORT, .work = bite, .done = meal_done};
+    ledger_post(s->ledger, &m->lj);
+}
+
+/* Whatever stands before an import goes in between its bites, and it is done once, at its end. */
+static void others_go_between_bites(void **state)
+{
+    struct scene s;
+    struct meal m = {.bites_wanted = 500};
+    struct row accept = {.sql = "INSERT INTO t VALUES (100)"},
+               slice = {.sql = "INSERT INTO t VALUES (100)"};
+    struct row *rows[] = {&accept, &slice};
+    static const enum ledger_order orders[] = {LEDGER_ACCEPT, LEDGER_SLICE};
+    scene_open(&s);
+    s.left = 3;
+    meal_post(&s, &m);
+    for (int i = 0; i < 2; i++) {
+        rows[i]->scene = &s;
+        rows[i]->lj = (struct ledger_job){.order = orders[i], .work = work, .done = done};
+        ledger_post(s.ledger, &rows[i]->lj);
+    }
+    loop_run(s.loop);
+    assert_true(m.is_done && m.lj.ok && m.bites == 500);
+    assert_true(m.others_before > 0 && m.others_before < 500);
+    struct ledger_stats stats;
+    ledger_stats(s.ledger, &stats);
+    assert_true(stats.db.syncs < 100); /* not one a bite */
+    assert_int_equal(scene_close(&s), 502);
+}
+
+static void a_failed_bite_leaves_those_before(void **state)
+{
+    struct scene s;
+    struct meal m = {.bites_wanted = 20, .fails_at = 8};
+    scene_open(&s);
+    s.left = 1;
+    meal_post(&s, &m);
+    loop_run(s.loop);
+    assert_true(m.is_done && !m.lj.ok && m.bites == 8);
+    assert_int_equal(scene_close(&s), 7);
+}
+
+/* More than 5 ms of accepts go into several transactions; all of them are done. */
+static bool slow_work(struct ledger_job *lj, struct db *db, struct err *e)
+{
+    int64_t until = clock_boot_us() + 2000;
+    while (clock_boot_us() < until)
+        ;
+    return work(lj, db, e);
+}
+
+static void accepts_are_cut_by_time(void **state)
+{
+    enum { N = 12 };
+    struct scene s;
+    static struct row rows[N];
+    struct ledger_stats before, after;
+    scene_open(&s);
+    ledger_stats(s.ledger, &before);
+    s.left = N;
+    for (int i = 0; i < N; i++) {
+        rows[i] = (struct row){.sql = "INSERT INTO t VALUES (1)", .scene = &s};
+        rows[i].lj = (struct ledger_job){.order = LEDGER_ACCEPT, .work = slow_work, .done = done};
+        ledger_post(s.ledger, &rows[i].lj);
+    }
+    loop_run(s.loop);
+    ledger_stats(s.ledger, &after);
+    assert_true(after.transactions - before.transactions >= N / 3);
+    assert_int_equal(scene_close(&s), N);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(accepts_fail_alone),
         cmocka_unit_test(accepts_fail_together_when_the_transaction_is_gone),
         cmocka_unit_test(a_failed_slice_is_undone),
+        cmocka_unit_test(others_go_between_bites),
+        cmocka_unit_test(a_failed_bite_leaves_those_before),
+        cmocka_unit_test(accepts_are_cut_by_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
