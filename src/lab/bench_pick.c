@@ -60,7 +60,6 @@ static void add_servers(struct picking *p)
                                     .per_hour = 100000000,
                                     .per_day = NO_END,
                                     .per_month = NO_END,
-                                    .spread = SPREAD_ASAP,
                                     .max_connections = 1000,
                                     .max_messages_per_connection = 1000};
         g->members[i] =
@@ -72,11 +71,10 @@ static void add_servers(struct picking *p)
     group_free(&g);
 }
 
-static void finish(struct picking *p, const struct hold *h)
+static void finish(struct picking *p, uint16_t num)
 {
     int64_t when = 0;
-    struct report r = {.server_num = h->server_num,
-                       .hold = *h,
+    struct report r = {.server_num = num,
                        .is_message = true,
                        .verdict = VERDICT_ACCEPTED,
                        .phase = PHASE_DOT,
@@ -85,8 +83,8 @@ static void finish(struct picking *p, const struct hold *h)
                        .dot_at = p->now_ms,
                        .latency_ms = 5,
                        .from_domain = STR("shop.example")};
-    if (!fleet_dot(p->fleet, h, p->now_ms, &when)) {
-        fleet_return(p->fleet, h, p->now_ms);
+    if (!fleet_dot(p->fleet, num, p->now_ms, &when)) {
+        fleet_return(p->fleet, num, p->now_ms);
         p->refused++;
         return;
     }
@@ -96,7 +94,7 @@ static void finish(struct picking *p, const struct hold *h)
 /* A batch is picked, then all of it is reported, each half timed by itself. */
 static void run_batch(struct picking *p, int64_t *pick_us, int64_t *report_us)
 {
-    struct hold holds[BATCH];
+    uint16_t nums[BATCH];
     size_t n = 0;
     struct ask a = {.group_num = 1, .lane = LANE_BULK, .from_domain = STR("shop.example")};
     int64_t t0 = clock_boot_us();
@@ -105,13 +103,13 @@ static void run_batch(struct picking *p, int64_t *pick_us, int64_t *report_us)
         a.provider = (uint32_t)(i % 7);
         fleet_pick(p->fleet, &a, p->now_ms, &got);
         if (got.kind == PICK_SEND)
-            holds[n++] = got.hold;
+            nums[n++] = got.server_num;
         else
             p->refused++;
     }
     int64_t t1 = clock_boot_us();
     for (size_t i = 0; i < n; i++)
-        finish(p, &holds[i]);
+        finish(p, nums[i]);
     *pick_us += t1 - t0;
     *report_us += clock_boot_us() - t1;
     p->now_ms += 1;
