@@ -139,6 +139,7 @@ static void assign(struct core *c, struct job *j, const struct pick *p)
     j->outlet = o;
     j->server = o->server;
     __atomic_add_fetch(&j->server->refs, 1, __ATOMIC_RELAXED);
+    j->hold = p->hold;
     j->picked_at = loop_now_ms(c->loop);
     snprintf(j->pick_why, sizeof j->pick_why, "%s", p->why);
     o->n_rendering++;
@@ -174,7 +175,7 @@ static bool pick_for(struct core *c, struct class *k)
         memcpy(a.tried, j->tried, a.n_tried * sizeof *a.tried);
     fleet_pick(c->fleet, &a, core_steady(c), &p);
     if (j->n_tried >= FLEET_TRIED_MAX && p.kind == PICK_SEND) { /* enough for one round */
-        fleet_return(c->fleet, p.server_num, core_steady(c));
+        fleet_return(c->fleet, &p.hold, core_steady(c));
         p.kind = PICK_GIVE_UP;
         p.bound = BOUND_TRIED;
     }

@@ -60,7 +60,7 @@ void outlet_unpick(struct job *j)
         list_remove(&j->link);
         o->n_backlog--;
     }
-    fleet_return(c->fleet, o->num, core_steady(c));
+    fleet_return(c->fleet, &j->hold, core_steady(c));
     render_forget(j);
     due_add(c, j, true);
 }

@@ -256,7 +256,7 @@ static void done(struct pool_job *d)
         outlet_take(o, j);
         return;
     }
-    fleet_return(j->core->fleet, o->num, core_steady(j->core));
+    fleet_return(j->core->fleet, &j->hold, core_steady(j->core));
     j->outlet = NULL;
     settle_without_attempt(j, MESSAGE_FAILED, j->render_error);
 }

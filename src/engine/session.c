@@ -116,7 +116,7 @@ static void withdrawn(struct job *j)
 {
     if (j->is_suppressed || j->is_cancelled) {
         struct core *c = j->core;
-        fleet_return(c->fleet, j->outlet->num, core_steady(c));
+        fleet_return(c->fleet, &j->hold, core_steady(c));
         j->outlet = NULL;
         settle_without_attempt(j, j->is_suppressed ? MESSAGE_SUPPRESSED : MESSAGE_CANCELLED,
                                j->is_suppressed ? "suppressed before the dot left"
@@ -153,7 +153,7 @@ static void on_done(struct session *s, const struct smtp_event *ev)
     journal_end(j, !dot_left);
     if (ev->end == SMTP_END_WITHDRAWN) {
         if (j->dot_permitted)
-            fleet_undot(s->core->fleet, s->outlet->num, j->dot_at, core_steady(s->core));
+            fleet_undot(s->core->fleet, &j->hold, j->dot_at, core_steady(s->core));
         j->dot_permitted = false;
         withdrawn(j);
         return;
@@ -168,7 +168,8 @@ static void on_done(struct session *s, const struct smtp_event *ev)
                          .text = ev->text,
                          .conversation = smtp_client_transcript(s->smtp),
                          .dot_left = dot_left,
-                         .was_fresh = s->given == 1};
+                         .was_fresh = s->given == 1,
+                         .nth = s->given - (s->n_jobs > 0)};
     memcpy(end.enhanced, ev->enhanced, sizeof end.enhanced);
     if (ev->end == SMTP_END_LOST || ev->end == SMTP_END_UNCERTAIN)
         end.loss = ev->code ? LOSS_NONE : LOSS_CLOSED;
@@ -320,7 +321,8 @@ static void write_out(struct session *s)
 /* As many messages as the server takes on one connection, all answered. */
 static bool is_used_up(const struct session *s)
 {
-    uint32_t most = s->outlet->server->server->limits.max_messages_per_connection;
+    struct core *c = s->core;
+    uint32_t most = fleet_messages_per_connection(c->fleet, s->outlet->num, core_steady(c));
     return s->is_ready && !s->quitting && s->n_jobs == 0 &&
            (s->is_old || (most && s->given >= most));
 }
@@ -393,7 +395,7 @@ static void permit_in(struct session *s, struct job *j)
             list_push_back(&c->waiting_intents, &j->waiting);
         return;
     }
-    if (!fleet_dot(c->fleet, s->outlet->num, now, &when)) {
+    if (!fleet_dot(c->fleet, &j->hold, now, &when)) {
         s->next_at = core_boot_of(c, when);
         return;
     }
@@ -435,7 +437,8 @@ bool session_can_take(struct session *s)
     if (!s->is_ready || s->is_probe || s->quitting || s->is_over || !s->is_open)
         return false;
     const struct server *cfg = s->outlet->server->server;
-    uint32_t most = cfg->limits.max_messages_per_connection;
+    struct core *c = s->core;
+    uint32_t most = fleet_messages_per_connection(c->fleet, s->outlet->num, core_steady(c));
     if (s->is_old)
         return false;
     enum smtp_take take = smtp_client_can_take(s->smtp);

@@ -235,7 +235,10 @@ static void report(struct job *j, const struct ending *end, const struct classif
     char why[160];
     reason(end, why, sizeof why);
     struct report r = {.server_num = j->outlet->num,
+                       .hold = j->hold,
                        .is_message = true,
+                       .code = end->code,
+                       .nth = end->nth,
                        .is_ours = end->is_ours,
                        .verdict = cl->verdict,
                        .fault = cl->fault,
@@ -415,7 +418,7 @@ void settle_unable(struct job *j, const struct ending *end)
     struct classification cl = {.verdict = VERDICT_FAILOVER, .rule = "server-unable"};
     j->last_verdict = VERDICT_PROTOCOL;
     j->last_permanent = true;
-    fleet_return(c->fleet, j->outlet->num, core_steady(c));
+    fleet_return(c->fleet, &j->hold, core_steady(c));
     struct entry *x = begin_outcome(j, OUTCOME_ATTEMPT, MESSAGE_QUEUED);
     fill_attempt(j, x, end, &cl);
     go_on(j, false);

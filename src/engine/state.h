@@ -141,6 +141,7 @@ struct job { /* a message at work */
     struct outlet *outlet;
     struct session *session; /* on the wire */
     struct server_ref *server;
+    struct hold hold;  /* what its pick reserved */
     int64_t picked_at; /* boot ms */
     bool stale_once, same_once;
     bool is_cancelled, is_suppressed;
@@ -364,6 +365,7 @@ struct ending { /* how an attempt ended */
     uint8_t enhanced[3];
     struct str text, conversation;
     bool dot_left, was_fresh, refused_by_host;
+    uint32_t nth;    /* the n-th message of its connection; 0: none was made */
     bool is_ours;    /* we closed the connection ourselves */
     const char *why; /* overrides the reply as the reason; NULL: none */
 };

@@ -9,11 +9,12 @@
 
 #define OWED_MS      250  /* how long a busy healthy server keeps its turn */
 #define OWED_COLD_MS 1000 /* the same for one whose first message is still under way */
-#define AHEAD        2    /* messages a connection that may wait at a busy server */
 #define ASK_AGAIN_MS 1000
 
-static const char *const bounds[] = {"none",  "busy", "quota",    "health",       "admin",
-                                     "tried", "from", "provider", "common_cause", "no_server"};
+static const char *const bounds[BOUND_COUNT] = {
+    "none",       "busy",     "quota",        "health",    "admin", "tried",
+    "from",       "provider", "common_cause", "no_server", "pace",  "resting",
+    "engagement", "size",     "charset",      "reserve",   "spread"};
 
 const char *bound_name(enum bound b)
 {
@@ -40,7 +41,7 @@ void place_return(struct fleet *f, struct place *p)
     if (p->state == PLACE_IN)
         return;
     heap_remove(&f->wake, &p->wake);
-    p->finish = MAX(p->finish, p->tier->vtime);
+    p->finish = strategy_has_key(p->group) ? strategy_key(p) : MAX(p->finish, p->tier->vtime);
     p->state = PLACE_IN;
     p->owed_since = 0;
     heap_add(&p->tier->heap, &p->node, p->finish);
@@ -66,103 +67,112 @@ static void return_by_time(struct fleet *f, int64_t now_ms)
     }
 }
 
-/* ---- what speaks against a server for this one message */
-
-static bool was_tried(const struct ask *a, uint16_t num)
-{
-    for (uint32_t i = 0; i < a->n_tried; i++)
-        if (a->tried[i] == num)
-            return true;
-    return false;
-}
-
-static bool may_send_from(const struct fserver *s, struct str domain)
-{
-    if (s->n_from_domains == 0)
-        return true;
-    for (size_t i = 0; i < s->n_from_domains; i++)
-        if (str_is(domain, s->from_domains[i]))
-            return true;
-    return false;
-}
-
-static enum bound against(const struct fserver *s, const struct ask *a, int64_t now_ms,
-                          int64_t *until_out)
-{
-    *until_out = INT64_MAX;
-    if (was_tried(a, s->num))
-        return BOUND_TRIED;
-    if (!may_send_from(s, a->from_domain) ||
-        (a->from_domain.n &&
-         health_cell_closed(s, health_from_key(a->from_domain), now_ms, until_out)))
-        return BOUND_FROM;
-    if (health_cell_closed(s, health_provider_key(a->provider), now_ms, until_out))
-        return BOUND_PROVIDER;
-    return BOUND_NONE;
-}
-
 /* ---- what speaks against a server for all */
 
-static uint32_t capacity_with_ahead(struct fserver *s, int64_t now_ms)
+/* The reserve and the even pace are for lanes, not for all: the place stays on the heap. */
+static enum bound quota_bound(struct fserver *s, enum lane lane, int64_t now_ms,
+                              int64_t *free_at_out, enum quota_window *w)
 {
-    uint32_t c = health_capacity(s, now_ms);
-    return c <= 1 && (s->is_cold || s->single || s->state == OPER_HALF_OPEN) ? c : c * (1 + AHEAD);
+    switch (quota_may_reserve(&s->quota, lane, now_ms, free_at_out, w)) {
+    case QUOTA_USED_UP: return BOUND_QUOTA;
+    case QUOTA_RESERVED: return BOUND_RESERVE;
+    case QUOTA_SPREAD: return BOUND_SPREAD;
+    default: return BOUND_NONE;
+    }
 }
 
-/* True: the place stays on the heap and can take a message now, or is `busy_out`. */
-static bool is_eligible(struct fleet *f, struct place *p, int64_t now_ms, bool *busy_out)
+/* Against a server for all; *until_out: when time alone may end it. */
+static enum bound against_all(struct place *p, int64_t now_ms, int64_t *until_out)
 {
     struct fserver *s = p->server;
-    int64_t free_at = 0;
     enum quota_window w = QUOTA_HOUR;
-    *busy_out = false;
-    if (s->admin != ADMIN_ACTIVE) {
-        place_leave(f, p, BOUND_ADMIN, INT64_MAX);
-        return false;
-    }
+    *until_out = INT64_MAX;
+    if (s->admin != ADMIN_ACTIVE)
+        return BOUND_ADMIN;
     if (!health_may_send(s, now_ms)) {
-        place_leave(f, p, BOUND_HEALTH, s->until > now_ms ? s->until : now_ms + ASK_AGAIN_MS);
-        return false;
+        *until_out = s->until > now_ms ? s->until : now_ms + ASK_AGAIN_MS;
+        return BOUND_HEALTH;
     }
-    if (!quota_may_reserve(&s->quota, now_ms, &free_at, &w)) {
-        place_leave(f, p, BOUND_QUOTA, MIN(free_at, now_ms + 60 * ASK_AGAIN_MS));
-        return false;
-    }
-    *busy_out = s->assigned >= capacity_with_ahead(s, now_ms);
-    return true;
+    if (p->is_resting || p->role == ROLE_RESTING)
+        return BOUND_RESTING;
+    enum bound b = quota_bound(s, LANE_TRANSACTIONAL, now_ms, until_out, &w);
+    *until_out = MIN(*until_out, now_ms + 60 * ASK_AGAIN_MS);
+    return b;
+}
+
+/* False: it cannot take a message of anybody and has left the heap. */
+static bool stays(struct fleet *f, struct place *p, int64_t now_ms)
+{
+    int64_t until = 0;
+    enum bound b = against_all(p, now_ms, &until);
+    if (b != BOUND_NONE)
+        place_leave(f, p, b, until);
+    return b == BOUND_NONE;
+}
+
+enum bound dispatch_standing(struct place *p, enum lane lane, int64_t now_ms)
+{
+    int64_t until = 0;
+    enum bound b = against_all(p, now_ms, &until);
+    if (b == BOUND_NONE && lanes_busy(p->server, lane, now_ms))
+        b = BOUND_BUSY;
+    return b;
 }
 
 /* Busy is not ineligible: the turn is kept for a while. True: wait for it. */
-static bool keeps_turn(struct place *p, int64_t now_ms)
+static bool keeps_turn(struct fleet *f, struct place *p, int64_t now_ms)
 {
     struct fserver *s = p->server;
-    if (p->group->shares == SHARES_ELASTIC || s->failures_in_row || s->slow_dot || s->single ||
-        s->state == OPER_HALF_OPEN)
+    if (p->group->shares == SHARES_ELASTIC || strategy_has_key(p->group) || s->failures_in_row ||
+        s->slow_dot || s->single || s->state == OPER_HALF_OPEN)
         return false;
-    if (!p->owed_since)
-        p->owed_since = now_ms;
-    return now_ms - p->owed_since < (s->is_cold ? OWED_COLD_MS : OWED_MS);
+    int64_t since = p->owed_since ? p->owed_since : now_ms;
+    if (!f->is_dry)
+        p->owed_since = since;
+    return now_ms - since < (s->is_cold ? OWED_COLD_MS : OWED_MS);
 }
 
-static void take(struct fleet *f, struct place *p, int64_t now_ms, struct pick *out)
+static void fill_hold(struct hold *h, const struct place *p, const struct ask *a)
 {
-    struct fserver *s = p->server;
-    double share = health_share(s, now_ms) * p->weight;
-    int64_t step = (int64_t)((double)FINISH_SCALE / MAX(share, 0.001));
+    *h = (struct hold){.server_num = p->server->num,
+                       .lane = (uint8_t)a->lane,
+                       .group_num = p->group->num,
+                       .campaign_num = a->campaign_num,
+                       .credential_num = a->credential_num,
+                       .provider = a->provider};
+}
+
+static void advance(struct fleet *f, struct place *p, int64_t now_ms)
+{
+    int64_t step = (int64_t)((double)FINISH_SCALE / MAX(strategy_weight(p, now_ms), 0.001));
     p->owed_since = 0;
-    if (p->state == PLACE_IN) {
+    p->group->rotate_sent++;
+    if (p->state == PLACE_IN && !strategy_has_key(p->group)) {
         p->tier->vtime = MAX(p->tier->vtime, p->node.key);
         heap_rekey(&p->tier->heap, &p->node, p->node.key + MAX(step, 1));
     }
-    s->assigned++;
-    quota_reserve(&s->quota);
-    if (s->state == OPER_HALF_OPEN)
-        s->may_try = false;
+    (void)f;
+}
+
+static void take(struct fleet *f, struct place *p, const struct ask *a, int64_t now_ms,
+                 struct pick *out)
+{
+    struct fserver *s = p->server;
     out->kind = PICK_SEND;
     out->server_num = s->num;
     out->group_num = p->group->num;
     out->bound = BOUND_NONE;
-    (void)f;
+    fill_hold(&out->hold, p, a);
+    if (f->is_dry)
+        return;
+    advance(f, p, now_ms);
+    s->assigned++;
+    s->assigned_in[a->lane]++;
+    quota_reserve(&s->quota, a->lane, now_ms);
+    limits_reserve(f, &out->hold, now_ms);
+    if (s->state == OPER_HALF_OPEN)
+        s->may_try = false;
+    strategy_update(f, s, now_ms);
 }
 
 static void put_aside(struct fleet *f, struct place *p, size_t at)
@@ -174,34 +184,47 @@ static void put_aside(struct fleet *f, struct place *p, size_t at)
     f->aside[at] = p;
 }
 
+static bool is_barred(struct fleet *f, struct place *p, const struct look *k, int64_t now_ms)
+{
+    struct limit_bar bar;
+    int64_t free_at = 0;
+    enum quota_window w = QUOTA_HOUR;
+    return against(f, p, k, now_ms, &bar) != BOUND_NONE ||
+           quota_bound(p->server, k->ask->lane, now_ms, &free_at, &w) != BOUND_NONE;
+}
+
+static void wait_for(struct place *p, int64_t now_ms, struct pick *out)
+{
+    int64_t since = p->owed_since ? p->owed_since : now_ms;
+    out->kind = PICK_WAIT;
+    out->bound = BOUND_BUSY;
+    out->server_num = p->server->num;
+    out->until = since + (p->server->is_cold ? OWED_COLD_MS : OWED_MS);
+}
+
 /* SEND, or WAIT on a busy server whose turn it is; false: nobody of this tier can now. */
-static bool pick_in_tier(struct fleet *f, struct tier *t, const struct ask *a, int64_t now_ms,
+static bool pick_in_tier(struct fleet *f, struct tier *t, const struct look *k, int64_t now_ms,
                          struct pick *out)
 {
     size_t n_aside = 0;
     bool done = false;
     for (struct heap_node *n = heap_min(&t->heap); n && !done; n = heap_min(&t->heap)) {
         struct place *p = container_of(n, struct place, node);
-        int64_t until = 0;
-        bool busy = false;
-        if (against(p->server, a, now_ms, &until) != BOUND_NONE) {
+        if (!stays(f, p, now_ms))
+            continue;
+        bool barred = is_barred(f, p, k, now_ms);
+        bool busy = !barred && lanes_busy(p->server, k->ask->lane, now_ms);
+        if (!barred && !busy) {
+            take(f, p, k->ask, now_ms, out);
+            done = true;
+        } else if (busy && keeps_turn(f, p, now_ms)) {
+            wait_for(p, now_ms, out);
+            done = true;
+        } else if (busy && !f->is_dry && k->ask->lane == LANE_BULK) {
+            place_leave(f, p, BOUND_BUSY, INT64_MAX);
+        } else {
             heap_remove(&t->heap, n);
             put_aside(f, p, n_aside++);
-            continue;
-        }
-        if (!is_eligible(f, p, now_ms, &busy))
-            continue;
-        if (!busy) {
-            take(f, p, now_ms, out);
-            done = true;
-        } else if (keeps_turn(p, now_ms)) {
-            out->kind = PICK_WAIT;
-            out->bound = BOUND_BUSY;
-            out->server_num = p->server->num;
-            out->until = p->owed_since + (p->server->is_cold ? OWED_COLD_MS : OWED_MS);
-            done = true;
-        } else {
-            place_leave(f, p, BOUND_BUSY, INT64_MAX);
         }
     }
     while (n_aside)
@@ -209,148 +232,231 @@ static bool pick_in_tier(struct fleet *f, struct tier *t, const struct ask *a, i
     return done;
 }
 
+/* ---- nobody can: on what does it hang? */
+
+struct census { /* of the places of a group */
+    size_t n[BOUND_COUNT];
+    int64_t soonest, from_until;
+    int64_t free_at; /* for people: when time alone lets a message go on */
+    char why[120];   /* of the first limit met */
+};
+
+enum bound dispatch_bound(struct fleet *f, struct place *p, const struct look *k, int64_t now_ms,
+                          struct limit_bar *bar)
+{
+    enum bound b = against(f, p, k, now_ms, bar);
+    enum quota_window w = QUOTA_HOUR;
+    if (b != BOUND_NONE)
+        return b;
+    if (p->state == PLACE_OFF) {
+        bar->until = p->off_until;
+        return p->off_bound;
+    }
+    b = quota_bound(p->server, k->ask->lane, now_ms, &bar->until, &w);
+    if (b != BOUND_NONE) {
+        snprintf(bar->why, sizeof bar->why, "%llu in the %s %s",
+                 (unsigned long long)p->server->quota.lines[w].limit, quota_window_name(w),
+                 b == BOUND_SPREAD    ? "are spread evenly"
+                 : b == BOUND_RESERVE ? "are used but for what transactional mail keeps"
+                                      : "are used");
+        return b;
+    }
+    bar->until = INT64_MAX;
+    return BOUND_BUSY;
+}
+
 /* When a server that is out comes back if nothing happens; INT64_MAX: time alone does not bring it
- * back. `until` is what the heap waits for, which is sooner than a quota says. */
-static int64_t back_at(struct place *p, enum bound b, int64_t until, int64_t now_ms)
+ * back. The bar's time is what the heap waits for, which is sooner than a quota says. */
+static int64_t back_at(struct fserver *s, enum bound b, const struct limit_bar *bar, enum lane lane,
+                       int64_t now_ms)
 {
     int64_t free_at = INT64_MAX;
     enum quota_window w = QUOTA_HOUR;
-    if (b == BOUND_QUOTA && quota_may_reserve(&p->server->quota, now_ms, &free_at, &w))
+    if (b == BOUND_QUOTA && quota_may_reserve(&s->quota, lane, now_ms, &free_at, &w) == QUOTA_FREE)
         return now_ms;
     if (b == BOUND_HEALTH)
-        return p->server->until > now_ms ? p->server->until : INT64_MAX;
-    return b == BOUND_FROM || b == BOUND_PROVIDER ? until : free_at;
+        return s->until > now_ms ? s->until : INT64_MAX;
+    bool timed = b == BOUND_FROM || b == BOUND_PROVIDER || b == BOUND_SPREAD || b == BOUND_PACE;
+    return timed ? bar->until : free_at;
 }
 
-/* Nobody can: on what does it hang? Fills bound, until and the reason from a look at every place.
- */
-static void explain(struct fleet *f, struct fgroup *g, const struct ask *a, int64_t now_ms,
+static void count_places(struct fleet *f, struct fgroup *g, const struct look *k, int64_t now_ms,
+                         struct census *c)
+{
+    *c = (struct census){.soonest = INT64_MAX, .from_until = INT64_MAX, .free_at = INT64_MAX};
+    for (size_t i = 0; i < g->n_places; i++) {
+        struct limit_bar bar;
+        enum bound b = dispatch_bound(f, &g->places[i], k, now_ms, &bar);
+        c->n[b]++;
+        if (b != BOUND_TRIED)
+            c->soonest = MIN(c->soonest, bar.until);
+        if (b == BOUND_FROM)
+            c->from_until = MIN(c->from_until, bar.until);
+        c->free_at = MIN(c->free_at, back_at(g->places[i].server, b, &bar, k->ask->lane, now_ms));
+        if (bar.why[0] && !c->why[0])
+            snprintf(c->why, sizeof c->why, "; %.100s", bar.why);
+    }
+}
+
+/* What time or an event ends; a message with servers tried in this round does not wait for it. */
+static bool ends_by_time(enum bound b, const struct census *c)
+{
+    return b == BOUND_HEALTH || b == BOUND_PROVIDER || b == BOUND_ADMIN || b == BOUND_NO_SERVER ||
+           b == BOUND_RESTING || b == BOUND_ENGAGEMENT ||
+           (b == BOUND_FROM && c->from_until != INT64_MAX);
+}
+
+static bool is_limit(enum bound b)
+{
+    return b == BOUND_QUOTA || b == BOUND_PACE || b == BOUND_RESERVE || b == BOUND_SPREAD;
+}
+
+/* Fills bound, until and the reason from a look at every place. */
+static void explain(struct fleet *f, struct fgroup *g, const struct look *k, int64_t now_ms,
                     struct pick *out)
 {
-    size_t n[BOUND_NO_SERVER + 1] = {0};
-    int64_t soonest = INT64_MAX, from_until = INT64_MAX, free_at = INT64_MAX;
-    for (size_t i = 0; i < g->n_places; i++) {
-        struct place *p = &g->places[i];
-        int64_t until = INT64_MAX;
-        enum bound b = against(p->server, a, now_ms, &until);
-        if (b == BOUND_NONE) {
-            b = p->state == PLACE_IN ? BOUND_BUSY : p->off_bound;
-            until = p->state == PLACE_OFF ? p->off_until : INT64_MAX;
-        }
-        n[b]++;
-        if (b != BOUND_TRIED)
-            soonest = MIN(soonest, until);
-        if (b == BOUND_FROM)
-            from_until = MIN(from_until, until);
-        free_at = MIN(free_at, back_at(p, b, until, now_ms));
-    }
-    static const enum bound order[] = {BOUND_BUSY,  BOUND_QUOTA, BOUND_HEALTH, BOUND_PROVIDER,
-                                       BOUND_ADMIN, BOUND_FROM,  BOUND_TRIED};
+    static const enum bound order[] = {
+        BOUND_BUSY,   BOUND_PACE,     BOUND_QUOTA,   BOUND_SPREAD,  BOUND_RESERVE,
+        BOUND_HEALTH, BOUND_PROVIDER, BOUND_ADMIN,   BOUND_RESTING, BOUND_ENGAGEMENT,
+        BOUND_FROM,   BOUND_SIZE,     BOUND_CHARSET, BOUND_TRIED};
+    struct census c;
+    count_places(f, g, k, now_ms, &c);
     out->bound = BOUND_NO_SERVER;
     for (size_t i = 0; i < countof(order) && out->bound == BOUND_NO_SERVER; i++)
-        if (n[order[i]])
+        if (c.n[order[i]])
             out->bound = order[i];
-    /* A From that no server is configured for never goes; one that is barred for a while does. */
-    bool by_time = out->bound == BOUND_HEALTH || out->bound == BOUND_PROVIDER ||
-                   out->bound == BOUND_ADMIN || out->bound == BOUND_NO_SERVER ||
-                   (out->bound == BOUND_FROM && from_until != INT64_MAX);
-    bool waits =
-        out->bound == BOUND_BUSY || out->bound == BOUND_QUOTA || (by_time && a->n_tried == 0);
+    bool waits = out->bound == BOUND_BUSY || is_limit(out->bound) ||
+                 (ends_by_time(out->bound, &c) && k->ask->n_tried == 0);
     out->kind = waits ? PICK_WAIT : PICK_GIVE_UP;
-    out->until = MIN(MAX(soonest, now_ms + 1), now_ms + ASK_AGAIN_MS);
-    out->free_at = out->bound == BOUND_BUSY || free_at == INT64_MAX ? 0 : free_at;
+    out->until = MIN(MAX(c.soonest, now_ms + 1), now_ms + ASK_AGAIN_MS);
+    out->free_at = out->bound == BOUND_BUSY || c.free_at == INT64_MAX ? 0 : c.free_at;
     snprintf(out->why, sizeof out->why,
-             "%zu of %zu busy, %zu at a quota, %zu out by health, %zu paused, %zu tried",
-             n[BOUND_BUSY], g->n_places, n[BOUND_QUOTA], n[BOUND_HEALTH], n[BOUND_ADMIN],
-             n[BOUND_TRIED]);
-    (void)f;
+             "%zu of %zu busy, %zu at a limit, %zu out by health, %zu paused, %zu tried%s",
+             c.n[BOUND_BUSY], g->n_places,
+             c.n[BOUND_QUOTA] + c.n[BOUND_PACE] + c.n[BOUND_SPREAD] + c.n[BOUND_RESERVE],
+             c.n[BOUND_HEALTH], c.n[BOUND_ADMIN], c.n[BOUND_TRIED], c.why);
 }
 
-/* The one server that must be kept; false: it cannot, so anybody may. */
-static bool pick_kept(struct fleet *f, struct fgroup *g, const struct ask *a, int64_t now_ms,
-                      struct pick *out)
+/* ---- one server first: the one that was asked before, or the one it sticks to */
+
+static struct place *place_of(struct fgroup *g, uint16_t num)
 {
-    for (size_t i = 0; i < g->n_places; i++) {
-        struct place *p = &g->places[i];
-        int64_t until = 0;
-        bool busy = false;
-        if (p->server->num != a->keep_server)
-            continue;
-        if (against(p->server, a, now_ms, &until) != BOUND_NONE ||
-            !is_eligible(f, p, now_ms, &busy))
-            return false;
-        if (!busy) {
-            take(f, p, now_ms, out);
-            snprintf(out->why, sizeof out->why, "kept: it was asked before");
-            return true;
-        }
-        out->kind = PICK_WAIT;
-        out->bound = BOUND_BUSY;
+    for (size_t i = 0; num && i < g->n_places; i++)
+        if (g->places[i].server->num == num)
+            return &g->places[i];
+    return NULL;
+}
+
+/* False: it cannot, so anybody may. */
+static bool pick_one(struct fleet *f, struct place *p, const struct look *k, const char *why,
+                     int64_t now_ms, struct pick *out)
+{
+    if (!p || !stays(f, p, now_ms) || is_barred(f, p, k, now_ms))
+        return false;
+    if (lanes_busy(p->server, k->ask->lane, now_ms)) {
+        wait_for(p, now_ms, out);
         out->until = now_ms + OWED_MS;
         return true;
     }
+    take(f, p, k->ask, now_ms, out);
+    snprintf(out->why, sizeof out->why, "%s", why);
+    return true;
+}
+
+/* ---- a group */
+
+/* Nearest region first: the tiers are asked once a rank. */
+static bool pick_in_tiers(struct fleet *f, struct fgroup *g, struct look *k, int64_t now_ms,
+                          struct pick *out)
+{
+    for (size_t t = 0; t < g->n_tiers; t++)
+        if (pick_in_tier(f, &g->tiers[t], k, now_ms, out))
+            return true;
+    return false;
+}
+
+static bool group_allows(struct fleet *f, struct fgroup *g, const struct ask *a, int64_t now_ms,
+                         struct pick *out)
+{
+    struct hold h = {.group_num = g->num, .lane = (uint8_t)a->lane};
+    struct limit_bar bar;
+    if (limits_allow(f, &h, 1u << LIMIT_GROUP, now_ms, &bar))
+        return true;
+    out->kind = PICK_WAIT;
+    out->bound = bar.bound;
+    out->free_at = bar.until == INT64_MAX ? 0 : bar.until;
+    out->until = MIN(MAX(bar.until, now_ms + 1), now_ms + ASK_AGAIN_MS);
+    snprintf(out->why, sizeof out->why, "%s", bar.why);
     return false;
 }
 
 static bool pick_in_group(struct fleet *f, struct fgroup *g, const struct ask *a, int64_t now_ms,
                           struct pick *out)
 {
+    struct look k = {a, -1};
     out->group_num = g->num;
-    if (a->keep_server && pick_kept(f, g, a, now_ms, out))
-        return true;
-    for (size_t t = 0; t < g->n_tiers; t++)
-        if (pick_in_tier(f, &g->tiers[t], a, now_ms, out))
+    lanes_note_ask(f, g, a->lane, now_ms);
+    if (group_allows(f, g, a, now_ms, out)) {
+        if (pick_one(f, place_of(g, a->keep_server), &k, "kept: it was asked before", now_ms,
+                     out) ||
+            pick_one(f, place_of(g, a->home), &k, "its recipient sticks to it", now_ms, out) ||
+            pick_in_tiers(f, g, &k, now_ms, out))
             return true;
-    explain(f, g, a, now_ms, out);
-    return out->bound == BOUND_BUSY || (out->bound == BOUND_QUOTA && g->at_limit == AT_LIMIT_WAIT);
+        explain(f, g, &k, now_ms, out);
+    }
+    return out->bound == BOUND_BUSY || (is_limit(out->bound) && g->at_limit == AT_LIMIT_WAIT);
 }
 
-static struct place *place_of(struct fgroup *g, uint16_t num)
-{
-    for (size_t i = 0; g && i < g->n_places; i++)
-        if (g->places[i].server->num == num)
-            return &g->places[i];
-    return NULL;
-}
+/* ---- the user's own order of servers once one has failed: of the group or its fallbacks */
 
-/* The user's own order of servers once one has failed: members of the group or its fallbacks. */
 static bool pick_preferred(struct fleet *f, struct fgroup *g, const struct ask *a, int64_t now_ms,
                            struct pick *out)
 {
+    struct look look = {a, -1};
     for (uint32_t k = 0; a->n_tried && k < a->n_prefer; k++) {
         struct place *p = place_of(g, a->prefer[k]);
-        int64_t until = 0;
-        bool busy = false;
-        for (size_t i = 0; !p && i < g->n_fallbacks; i++)
-            p = place_of(fleet_find_group(f, g->fallbacks[i]), a->prefer[k]);
-        if (!p || against(p->server, a, now_ms, &until) != BOUND_NONE ||
-            !is_eligible(f, p, now_ms, &busy) || busy)
+        for (size_t i = 0; !p && i < g->n_fallbacks; i++) {
+            struct fgroup *fb = fleet_find_group(f, g->fallbacks[i]);
+            p = fb ? place_of(fb, a->prefer[k]) : NULL;
+        }
+        if (!p || !stays(f, p, now_ms) || is_barred(f, p, &look, now_ms) ||
+            lanes_busy(p->server, a->lane, now_ms) || !group_allows(f, p->group, a, now_ms, out))
             continue;
-        take(f, p, now_ms, out);
+        take(f, p, a, now_ms, out);
         snprintf(out->why, sizeof out->why, "number %u in the order of failover", (unsigned)k + 1);
         return true;
     }
     return false;
 }
 
-void fleet_pick(struct fleet *f, const struct ask *a, int64_t now_ms, struct pick *out)
+/* ---- the door */
+
+static bool waits_for_us(struct fleet *f, const struct ask *a, int64_t now_ms, struct pick *out)
 {
-    *out = (struct pick){.kind = PICK_GIVE_UP, .bound = BOUND_NO_SERVER, .until = INT64_MAX};
-    return_by_time(f, now_ms);
-    struct fgroup *g = fleet_find_group(f, a->group_num);
+    struct hold h = {.lane = (uint8_t)a->lane,
+                     .campaign_num = a->campaign_num,
+                     .credential_num = a->credential_num,
+                     .provider = a->provider};
+    struct limit_bar bar;
+    out->kind = PICK_WAIT;
+    out->until = now_ms + ASK_AGAIN_MS;
     if (f->common_cause) {
-        out->kind = PICK_WAIT;
         out->bound = BOUND_COMMON_CAUSE;
-        out->until = now_ms + ASK_AGAIN_MS;
         snprintf(out->why, sizeof out->why, "no server answers: network, DNS or disk of ours");
-        return;
+        return true;
     }
-    if (!g) {
-        out->kind = a->n_tried ? PICK_GIVE_UP : PICK_WAIT;
-        out->until = now_ms + ASK_AGAIN_MS;
-        snprintf(out->why, sizeof out->why, "the group does not exist (any more)");
-        return;
-    }
+    if (limits_allow(f, &h, LIMITS_OF_MESSAGE, now_ms, &bar))
+        return false;
+    out->bound = bar.bound;
+    out->free_at = bar.until == INT64_MAX ? 0 : bar.until;
+    out->until = MIN(MAX(bar.until, now_ms + 1), out->until);
+    snprintf(out->why, sizeof out->why, "%s", bar.why);
+    return true;
+}
+
+static void pick_in_groups(struct fleet *f, struct fgroup *g, const struct ask *a, int64_t now_ms,
+                           struct pick *out)
+{
     if (pick_preferred(f, g, a, now_ms, out) || pick_in_group(f, g, a, now_ms, out))
         return;
     struct pick first = *out;
@@ -365,4 +471,20 @@ void fleet_pick(struct fleet *f, const struct ask *a, int64_t now_ms, struct pic
             first = *out;
     }
     *out = first;
+}
+
+void fleet_pick(struct fleet *f, const struct ask *a, int64_t now_ms, struct pick *out)
+{
+    *out = (struct pick){.kind = PICK_GIVE_UP, .bound = BOUND_NO_SERVER, .until = INT64_MAX};
+    return_by_time(f, now_ms);
+    if (waits_for_us(f, a, now_ms, out))
+        return;
+    struct fgroup *g = fleet_find_group(f, a->group_num);
+    if (!g) {
+        out->kind = a->n_tried ? PICK_GIVE_UP : PICK_WAIT;
+        out->bound = BOUND_NO_SERVER;
+        snprintf(out->why, sizeof out->why, "the group does not exist (any more)");
+        return;
+    }
+    pick_in_groups(f, g, a, now_ms, out);
 }

@@ -29,6 +29,7 @@ struct fleet *fleet_new(const struct fleet_events *ev, void *arg, uint64_t seed,
     f->arg = arg;
     f->rng = seed;
     f->groups = map_u64_new();
+    f->scopes = map_u64_new();
     f->answered_at = now_ms;
     heap_init(&f->wake);
     return f;
@@ -76,6 +77,7 @@ void fleet_free(struct fleet **fp)
     while (map_u64_next(f->groups, &pos, &key, &g))
         free_group(f, g);
     map_u64_free(&f->groups);
+    limits_free(f);
     for (size_t i = 0; i < f->n_servers; i++)
         if (f->servers[i])
             free_server(f->servers[i]);
@@ -99,6 +101,9 @@ static struct fserver *add_server(struct fleet *f, uint16_t num, int64_t now_ms)
     s->healthy_since = now_ms;
     list_init(&s->places);
     quota_init(&s->quota);
+    s->quota.phase = (double)(hash_u64(num) >> 40) / (1 << 24);
+    for (int k = 0; k < FACTORS; k++)
+        s->factors[k] = (struct factor_value){.value = 1};
     f->servers[num] = s;
     return s;
 }
@@ -109,6 +114,10 @@ static void forgive(struct fleet *f, struct fserver *s, int64_t now_ms)
     s->failures_in_row = s->dot_losses_in_row = s->openings = s->misconfigured_times = 0;
     s->single = s->is_probing = s->may_try = false;
     s->is_cold = true;
+    s->concurrency = 0;
+    s->learned_most = s->n_ended_after = 0;
+    s->max_size = 0;
+    s->lacks_utf8 = false;
     memset(s->cells, 0, sizeof s->cells);
     s->has_cells = false;
     if (s->state != OPER_HEALTHY)
@@ -125,11 +134,15 @@ void fleet_set_server(struct fleet *f, const struct server *c, bool loaded_at_st
     s->limits.calendar = NULL;
     s->admin = c->admin;
     s->connect_timeout_ms = c->connect_timeout_ms;
+    s->cost_per_1000 = c->cost_per_1000;
+    s->included_per_month = c->included_per_month;
     free_domains(s);
     s->from_domains = alloc_many(char *, c->n_from_domains);
     for (size_t i = 0; i < c->n_from_domains; i++)
         s->from_domains[s->n_from_domains++] = alloc_copy(c->from_domains[i]);
     quota_configure(&s->quota, &c->limits, now_ms);
+    if (c->included_per_month)
+        quota_count_month(&s->quota, c->limits.calendar != NULL, now_ms);
     if (loaded_at_start)
         quota_fill_pace(&s->quota, now_ms);
     if (!is_new && s->settings != c->updated_at)
@@ -158,38 +171,36 @@ struct quota *fleet_quota(struct fleet *f, uint16_t num)
     return s ? &s->quota : NULL;
 }
 
-static int compare_u32(const void *a, const void *b)
+static int compare_u64(const void *a, const void *b)
 {
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
     return x < y ? -1 : x > y;
 }
 
-/* One tier for each priority in use; one tier in all for other strategies. */
-static void make_tiers(struct fgroup *g, const struct group *c)
+/* A tier for each level in use, and for those that a place may move to. */
+static void make_tiers(struct fgroup *g, int64_t now_ms)
 {
-    uint32_t *levels = alloc_many(uint32_t, c->n_members + 1);
+    uint64_t *levels = alloc_many(uint64_t, g->n_places * 2 + 1);
     size_t n = 0;
-    for (size_t i = 0; i < c->n_members; i++)
-        levels[n++] = c->strategy == STRATEGY_PRIORITY ? c->members[i].priority : 1;
-    qsort(levels, n, sizeof *levels, compare_u32);
+    for (size_t i = 0; i < g->n_places; i++) {
+        uint64_t included = 0, level = strategy_levels(&g->places[i], &included);
+        levels[n++] = level;
+        if (included != level)
+            levels[n++] = included;
+    }
+    qsort(levels, n, sizeof *levels, compare_u64);
     g->tiers = alloc_many(struct tier, n + 1);
     for (size_t i = 0; i < n; i++)
         if (i == 0 || levels[i] != levels[i - 1]) {
             heap_init(&g->tiers[g->n_tiers].heap);
-            g->tiers[g->n_tiers++].priority = levels[i];
+            g->tiers[g->n_tiers++].level = levels[i];
         }
     free(levels);
+    for (size_t i = 0; i < g->n_places; i++)
+        g->places[i].tier = strategy_tier(&g->places[i], now_ms);
 }
 
-static struct tier *tier_of(struct fgroup *g, uint32_t priority)
-{
-    for (size_t t = 0; t < g->n_tiers; t++)
-        if (g->tiers[t].priority == priority)
-            return &g->tiers[t];
-    return &g->tiers[0];
-}
-
-static void add_places(struct fleet *f, struct fgroup *g, const struct group *c)
+static void add_places(struct fleet *f, struct fgroup *g, const struct group *c, int64_t now_ms)
 {
     g->places = alloc_many(struct place, c->n_members);
     for (size_t i = 0; i < c->n_members; i++) {
@@ -200,31 +211,51 @@ static void add_places(struct fleet *f, struct fgroup *g, const struct group *c)
         struct place *p = &g->places[g->n_places++];
         p->server = s;
         p->group = g;
-        p->tier = tier_of(g, c->strategy == STRATEGY_PRIORITY ? m->priority : 1);
+        p->priority = m->priority;
+        p->role = m->role;
         p->weight = c->strategy == STRATEGY_ROUND_ROBIN ? 1 : MAX(m->weight, 1u);
-        list_push_back(&s->places, &p->link);
-        place_return(f, p);
+        list_init(&p->link);
     }
+    make_tiers(g, now_ms);
+    for (size_t i = 0; i < g->n_places; i++) {
+        list_push_back(&g->places[i].server->places, &g->places[i].link);
+        place_return(f, &g->places[i]);
+    }
+}
+
+/* What the group knew and its settings do not say. */
+static void inherit(struct fgroup *g, const struct fgroup *old)
+{
+    g->urgent_until = old->urgent_until;
+    g->rotate_at = g->n_places ? old->rotate_at % g->n_places : 0;
+    g->rotated_at = old->rotated_at;
+    g->rotate_sent = old->rotate_sent;
 }
 
 void fleet_set_group(struct fleet *f, const struct group *c, int64_t now_ms)
 {
-    (void)now_ms;
     struct fgroup *old = fleet_find_group(f, c->num);
     struct fgroup *g = alloc_one(struct fgroup);
     g->num = c->num;
     g->strategy = c->strategy;
     g->at_limit = c->at_limit;
     g->shares = c->shares;
+    g->sticky = c->sticky;
+    g->rotate_active = c->rotate_active;
+    g->rotate_every_ms = c->rotate_every_ms;
+    g->rotate_messages = c->rotate_messages;
     g->n_fallbacks = c->n_fallbacks;
     g->fallbacks = alloc_many(uint32_t, c->n_fallbacks);
     for (size_t i = 0; i < c->n_fallbacks; i++)
         g->fallbacks[i] = c->fallbacks[i];
-    make_tiers(g, c);
-    if (old)
+    add_places(f, g, c, now_ms);
+    if (old) {
+        inherit(g, old);
         free_group(f, old);
-    add_places(f, g, c);
+    }
     map_u64_set(f->groups, c->num, g);
+    if (g->urgent_until)
+        fleet_expect_transactional(f, g->num, g->urgent_until);
     for (size_t i = 0; i < g->n_places; i++)
         f->events.on_ready(f->arg, g->places[i].server->num);
 }
@@ -238,26 +269,45 @@ void fleet_remove_group(struct fleet *f, uint32_t num)
 
 /* ---- between the doors */
 
-void fleet_return(struct fleet *f, uint16_t num, int64_t now_ms)
+void fleet_unassign(struct fserver *s, const struct hold *h)
 {
-    struct fserver *s = fleet_find(f, num);
-    (void)now_ms;
-    check(s && s->assigned > 0);
+    check(s->assigned > 0 && s->assigned_in[h->lane] > 0);
     s->assigned--;
-    quota_return(&s->quota);
+    s->assigned_in[h->lane]--;
+}
+
+void fleet_return(struct fleet *f, const struct hold *h, int64_t now_ms)
+{
+    struct fserver *s = fleet_find(f, h->server_num);
+    check(s != NULL);
+    fleet_unassign(s, h);
+    quota_return(&s->quota, (enum lane)h->lane);
+    limits_return(f, h);
     if (s->state == OPER_HALF_OPEN && s->probe_passed && s->assigned == 0)
         s->may_try = true; /* its one message never went: another may */
+    strategy_update(f, s, now_ms);
     server_wake(f, s);
 }
 
-bool fleet_dot(struct fleet *f, uint16_t num, int64_t now_ms, int64_t *when_out)
+bool fleet_dot(struct fleet *f, const struct hold *h, int64_t now_ms, int64_t *when_out)
 {
-    struct fserver *s = fleet_find(f, num);
+    struct fserver *s = fleet_find(f, h->server_num);
     check(s != NULL);
-    if (!quota_may_dot(&s->quota, now_ms, 0, when_out))
+    bool may = quota_may_dot(&s->quota, now_ms, 0, when_out);
+    int64_t others = h->kinds ? limits_dot_at(f, h, now_ms) : now_ms;
+    if (!may || others > now_ms) {
+        *when_out = MAX(*when_out, others);
         return false;
-    quota_take(&s->quota, now_ms);
+    }
+    quota_take(&s->quota, (enum lane)h->lane, now_ms);
+    if (h->kinds)
+        limits_take(f, h, now_ms);
     return true;
+}
+
+int64_t fleet_pace_at(struct fleet *f, const struct hold *h, int64_t now_ms)
+{
+    return h->kinds ? limits_dot_at(f, h, now_ms) : now_ms;
 }
 
 int64_t fleet_dot_at(struct fleet *f, uint16_t num, uint32_t ahead, int64_t now_ms)
@@ -276,18 +326,44 @@ uint32_t fleet_transactions(struct fleet *f, uint16_t num, int64_t now_ms)
     return may ? health_capacity(s, now_ms) : 0;
 }
 
+uint32_t fleet_transactions_of(struct fleet *f, uint16_t num, enum lane lane, int64_t now_ms)
+{
+    struct fserver *s = fleet_find(f, num);
+    return fleet_transactions(f, num, now_ms) ? lanes_capacity(s, lane, now_ms) : 0;
+}
+
 bool fleet_one_at_a_time(struct fleet *f, uint16_t num)
 {
     struct fserver *s = fleet_find(f, num);
     return !s || s->is_cold || s->single || s->state == OPER_HALF_OPEN;
 }
 
-void fleet_undot(struct fleet *f, uint16_t num, int64_t dot_at, int64_t now_ms)
+void fleet_undot(struct fleet *f, const struct hold *h, int64_t dot_at, int64_t now_ms)
 {
-    struct fserver *s = fleet_find(f, num);
+    struct fserver *s = fleet_find(f, h->server_num);
     check(s != NULL);
     quota_give_back(&s->quota, now_ms, dot_at);
-    quota_reserve(&s->quota);
+    quota_reserve(&s->quota, (enum lane)h->lane, now_ms);
+    limits_undot(f, h, dot_at, now_ms);
+}
+
+void fleet_learn(struct fleet *f, uint16_t num, uint64_t max_size, bool has_utf8)
+{
+    struct fserver *s = fleet_find(f, num);
+    if (!s)
+        return;
+    s->max_size = max_size;
+    s->lacks_utf8 = !has_utf8;
+}
+
+void fleet_set_engagement(struct fleet *f, uint16_t num, uint32_t classes, int64_t now_ms)
+{
+    struct fserver *s = fleet_find(f, num);
+    (void)now_ms;
+    if (!s || s->engagement == classes)
+        return;
+    s->engagement = classes;
+    server_wake(f, s);
 }
 
 uint32_t fleet_connections(struct fleet *f, uint16_t num, int64_t now_ms)
@@ -299,6 +375,6 @@ uint32_t fleet_connections(struct fleet *f, uint16_t num, int64_t now_ms)
         return health_may_send(s, now_ms) ? 1 : 0;
     if (!health_may_send(s, now_ms) && s->state != OPER_EXHAUSTED)
         return 0;
-    uint32_t n = s->limits.max_connections;
+    uint32_t n = concurrency_cap(s, s->limits.max_connections);
     return s->slow_until > now_ms ? MAX(n / MAX(s->slow_divisor, 1u), 1u) : n;
 }

@@ -39,6 +39,56 @@ void fleet_remove_group(struct fleet *f, uint32_t num);
 struct quota *fleet_quota(struct fleet *f,
                           uint16_t num); /* to load use of the past; NULL: unknown */
 
+/* ---- limits beside those of servers: all are checked by fleet_pick, then all are taken */
+
+enum limit_kind {
+    LIMIT_SERVER = 0, /* a server's own: set by fleet_set_server */
+    LIMIT_GROUP,
+    LIMIT_CAMPAIGN,
+    LIMIT_CREDENTIAL,
+    LIMIT_PROVIDER,        /* mailbox provider, over all servers */
+    LIMIT_SERVER_PROVIDER, /* num: the server's */
+    LIMIT_WARMUP,          /* num: the server's; its cap of the sending day */
+    LIMIT_WARMUP_PROVIDER, /* the same for one mailbox provider */
+    LIMIT_KINDS
+};
+
+struct limit_key {
+    enum limit_kind kind;
+    uint32_t num;      /* of the group, campaign, credential or server; else 0 */
+    uint32_t provider; /* where the kind has one; else 0 */
+};
+
+const char *limit_kind_name(enum limit_kind k); /* "group" "server_provider" ... */
+/* Sets, changes (what was counted stays) or, with NULL, lifts a limit. Begins empty: the caller
+ * loads what was used before by quota_load on fleet_limit. */
+void fleet_set_limit(struct fleet *f, const struct limit_key *k, const struct limits *l,
+                     int64_t now_ms);
+struct quota *fleet_limit(struct fleet *f, const struct limit_key *k); /* NULL: none */
+
+/* ---- what else moves a server */
+
+/* Engagement classes (bit n: class n) that a warming server takes; 0: all. */
+void fleet_set_engagement(struct fleet *f, uint16_t num, uint32_t classes, int64_t now_ms);
+
+enum factor { FACTOR_WARMUP = 0, FACTOR_HEALTH, FACTOR_REPUTATION, FACTORS };
+
+const char *factor_name(enum factor k);
+/* One factor of a server's effective weight, 0..1, with its reason (copied). It acts in every
+ * strategy that weighs; `adaptive` moves FACTOR_HEALTH by itself. */
+void fleet_set_factor(struct fleet *f, uint16_t num, enum factor k, double value,
+                      const char *reason);
+
+/* Lets a quarantined or suspect server back, by a ramp. False: it is in neither state. */
+bool fleet_release(struct fleet *f, uint16_t num, const char *reason, int64_t now_ms);
+
+/* Transactional mail can come to this group until then: its servers keep their reserve for it. An
+ * ask in that lane says so by itself, for an hour. */
+void fleet_expect_transactional(struct fleet *f, uint32_t group_num, int64_t until_ms);
+
+/* What its EHLO said: the largest message (bytes; 0: no limit) and whether it takes SMTPUTF8. */
+void fleet_learn(struct fleet *f, uint16_t num, uint64_t max_size, bool has_utf8);
+
 /* ---- door one */
 
 struct ask {
@@ -53,6 +103,20 @@ struct ask {
      * is busy, at a limit or out is passed over. Borrowed. */
     const uint16_t *prefer;
     uint32_t n_prefer;
+    uint16_t home; /* 0, or the server it sticks to while that can send: fleet_home */
+    uint32_t campaign_num, credential_num; /* 0: none */
+    uint64_t size;                         /* bytes; 0: unknown or small */
+    bool needs_utf8;                       /* SMTPUTF8 */
+    uint8_t engagement;                    /* class 1 (best) .. 7; 0: unknown */
+    char country[3];                       /* of the contact, upper case; "": unknown */
+};
+
+/* What a pick reserved; carried with the message to its dot and its report. */
+struct hold {
+    uint16_t server_num;
+    uint8_t lane;  /* enum lane */
+    uint8_t kinds; /* bit n: a limit of kind n is reserved too */
+    uint32_t group_num, campaign_num, credential_num, provider;
 };
 
 enum pick_kind { PICK_SEND, PICK_WAIT, PICK_GIVE_UP };
@@ -68,6 +132,14 @@ enum bound { /* what an answer other than SEND hangs on: "what limits me now" */
              BOUND_PROVIDER,     /* cells of this mailbox provider are closed */
              BOUND_COMMON_CAUSE, /* network, DNS or disk: ours */
              BOUND_NO_SERVER,    /* the group has no server */
+             BOUND_PACE,         /* per second or minute of a group, campaign ... */
+             BOUND_RESTING,      /* resting by rotation or by the user's word */
+             BOUND_ENGAGEMENT,   /* a warming server does not take this class yet */
+             BOUND_SIZE,         /* too large for the server */
+             BOUND_CHARSET,      /* the server has no SMTPUTF8 */
+             BOUND_RESERVE,      /* what is left is kept for transactional mail */
+             BOUND_SPREAD,       /* a day's quota is spread over the day */
+             BOUND_COUNT
 };
 
 const char *bound_name(enum bound b);
@@ -80,32 +152,56 @@ struct pick {
     enum bound bound;
     uint32_t group_num; /* the group that answered (a fallback perhaps) */
     char why[256];      /* for people */
+    struct hold hold;   /* SEND: what is reserved */
 };
 
 /* SEND reserves one message on the server: it must end in fleet_report or fleet_return. */
 void fleet_pick(struct fleet *f, const struct ask *a, int64_t now_ms, struct pick *out);
+/* The server that a recipient (any hash of it) sticks to in a group: the same one as long as the
+ * members and their weights are; few move when they change. 0: the group is not sticky. */
+uint16_t fleet_home(struct fleet *f, uint32_t group_num, uint64_t recipient_hash);
+
+struct server_reason { /* what speaks for or against a server for one message */
+    uint16_t server_num;
+    uint32_t group_num;
+    bool eligible;
+    enum bound bound;
+    char why[160];
+};
+
+/* The choice that fleet_pick would make now, by its own code and without reserving anything; and
+ * for every server of the group and its fallbacks (at most max) what speaks for or against it. */
+void fleet_explain(struct fleet *f, const struct ask *a, int64_t now_ms, struct pick *choice_out,
+                   struct server_reason *out, size_t max, size_t *n_out);
 
 /* ---- between the doors */
 
 /* Gives a reservation back (withdrawn, died before the intent, or never begun). */
-void fleet_return(struct fleet *f, uint16_t num, int64_t now_ms);
+void fleet_return(struct fleet *f, const struct hold *h, int64_t now_ms);
 /* May the dot of one message leave now? True takes pace and counts. False: *when_out. */
-bool fleet_dot(struct fleet *f, uint16_t num, int64_t now_ms, int64_t *when_out);
+bool fleet_dot(struct fleet *f, const struct hold *h, int64_t now_ms, int64_t *when_out);
 /* Earliest time a dot could leave that is begun now behind `ahead` others. */
 int64_t fleet_dot_at(struct fleet *f, uint16_t num, uint32_t ahead, int64_t now_ms);
 /* A permitted dot was never written: pace stays taken, the count is reserved again. */
-void fleet_undot(struct fleet *f, uint16_t num, int64_t dot_at, int64_t now_ms);
+void fleet_undot(struct fleet *f, const struct hold *h, int64_t dot_at, int64_t now_ms);
+/* When the limits beside the server's own let this message's dot leave (now_ms: at once). */
+int64_t fleet_pace_at(struct fleet *f, const struct hold *h, int64_t now_ms);
 /* True: one transaction at a time (cold, half open, or after a loss behind a dot). */
 bool fleet_one_at_a_time(struct fleet *f, uint16_t num);
 /* Connections that may exist now, and transactions at a time over all of them (0: none). */
 uint32_t fleet_connections(struct fleet *f, uint16_t num, int64_t now_ms);
 uint32_t fleet_transactions(struct fleet *f, uint16_t num, int64_t now_ms);
+/* The same for messages of a lane: where transactional mail can come, one stays free for it. */
+uint32_t fleet_transactions_of(struct fleet *f, uint16_t num, enum lane lane, int64_t now_ms);
+/* Messages that one connection may carry: as configured, or as the server taught; 0: any. */
+uint32_t fleet_messages_per_connection(struct fleet *f, uint16_t num, int64_t now_ms);
 
 /* ---- door two */
 
 struct report {
     uint16_t server_num;
-    bool is_message; /* false: a connection or a probe ended without a message */
+    struct hold hold; /* is_message: what its pick reserved */
+    bool is_message;  /* false: a connection or a probe ended without a message */
     bool is_probe;
     bool is_ours; /* we closed it: nothing is held against the server */
     enum verdict verdict;
@@ -118,6 +214,8 @@ struct report {
     int64_t latency_ms;   /* dot to reply; negative: none */
     int64_t wait_ms;      /* stated in the reply; 0: none */
     uint32_t provider;
+    int code;     /* of the reply; 0: none */
+    uint32_t nth; /* is_message: the n-th of its connection, 1 first; 0: unknown */
     struct str from_domain;
     const char *why; /* for the reason of a state change; borrowed */
 };

@@ -34,13 +34,14 @@ static const uint16_t allowed[OPER_COUNT] = {
         TO(DEGRADED) | TO(SUSPECT) | TO(OPEN) | TO(EXHAUSTED) | TO(MISCONFIGURED) | TO(QUARANTINED),
     [OPER_DEGRADED] =
         TO(HEALTHY) | TO(SUSPECT) | TO(OPEN) | TO(EXHAUSTED) | TO(MISCONFIGURED) | TO(QUARANTINED),
-    [OPER_SUSPECT] = TO(HEALTHY) | TO(OPEN) | TO(MISCONFIGURED) | TO(EXHAUSTED) | TO(QUARANTINED),
+    [OPER_SUSPECT] =
+        TO(HEALTHY) | TO(RAMP) | TO(OPEN) | TO(MISCONFIGURED) | TO(EXHAUSTED) | TO(QUARANTINED),
     [OPER_OPEN] = TO(HALF_OPEN) | TO(HEALTHY) | TO(OPEN) | TO(MISCONFIGURED) | TO(EXHAUSTED),
     [OPER_HALF_OPEN] = TO(RAMP) | TO(OPEN) | TO(HEALTHY) | TO(MISCONFIGURED) | TO(EXHAUSTED),
     [OPER_RAMP] = TO(HEALTHY) | TO(OPEN) | TO(MISCONFIGURED) | TO(EXHAUSTED) | TO(QUARANTINED),
     [OPER_EXHAUSTED] = TO(HEALTHY) | TO(OPEN) | TO(MISCONFIGURED) | TO(EXHAUSTED),
     [OPER_MISCONFIGURED] = TO(HALF_OPEN) | TO(HEALTHY) | TO(MISCONFIGURED) | TO(OPEN),
-    [OPER_QUARANTINED] = TO(HEALTHY) | TO(RAMP),
+    [OPER_QUARANTINED] = TO(HEALTHY) | TO(RAMP) | TO(QUARANTINED),
 #undef TO
 };
 
@@ -83,7 +84,7 @@ uint32_t health_capacity(struct fserver *s, int64_t now_ms)
 {
     if (s->is_cold || s->single || s->state == OPER_HALF_OPEN)
         return 1;
-    uint32_t n = MAX(s->limits.max_connections, 1u);
+    uint32_t n = concurrency_cap(s, MAX(s->limits.max_connections, 1u));
     return s->slow_until > now_ms ? MAX(n / MAX(s->slow_divisor, 1u), 1u) : n;
 }
 
@@ -173,15 +174,21 @@ static void count_slot(struct fserver *s, bool ok, int64_t now_ms)
     ok ? x->ok++ : x->bad++;
 }
 
-static bool half_failed(const struct fserver *s, int64_t now_ms)
+void health_counts(const struct fserver *s, int64_t now_ms, uint32_t *ok_out, uint32_t *bad_out)
 {
     int64_t slot = now_ms / HEALTH_SLOT_MS;
-    uint32_t ok = 0, bad = 0;
+    *ok_out = *bad_out = 0;
     for (size_t i = 0; i < HEALTH_SLOTS; i++)
         if (slot - s->slots[i].slot < HEALTH_SLOTS) {
-            ok += s->slots[i].ok;
-            bad += s->slots[i].bad;
+            *ok_out += s->slots[i].ok;
+            *bad_out += s->slots[i].bad;
         }
+}
+
+static bool half_failed(const struct fserver *s, int64_t now_ms)
+{
+    uint32_t ok = 0, bad = 0;
+    health_counts(s, now_ms, &ok, &bad);
     return ok + bad >= RATE_LEAST && bad >= ok;
 }
 
@@ -228,7 +235,6 @@ static bool in_use(const struct fserver *s, int64_t now_ms)
             (s->answered_at && now_ms - s->answered_at < IN_USE_MS));
 }
 
-/* Every server in use fails without a word and none has answered for a while: the fault is ours. */
 /* Nothing but silence from it: faults without a word, or dots that wait for long. */
 static bool is_silent(const struct fleet *f, const struct fserver *s, int64_t now_ms)
 {
@@ -238,6 +244,7 @@ static bool is_silent(const struct fleet *f, const struct fserver *s, int64_t no
     return s->transport_failed_at || waits || (is_out && s->opened_silently);
 }
 
+/* Every server in use fails without a word and none has answered for a while: the fault is ours. */
 static void look_for_common_cause(struct fleet *f, int64_t now_ms)
 {
     size_t failing = 0, refused = 0;
@@ -395,19 +402,6 @@ static void report_owned(struct fleet *f, struct fserver *s, const struct report
     }
 }
 
-static void settle_quota(struct fserver *s, const struct report *r, int64_t now_ms)
-{
-    bool refused = r->verdict != VERDICT_ACCEPTED && r->verdict != VERDICT_UNCERTAIN;
-    if (r->dot_left) {
-        if (refused && s->quota.counts == COUNTS_ACCEPTED)
-            quota_give_back(&s->quota, now_ms, r->dot_at);
-    } else if (s->quota.counts != COUNTS_ACCEPTED && r->phase >= PHASE_MAIL) {
-        quota_take(&s->quota, now_ms);
-    } else {
-        quota_return(&s->quota);
-    }
-}
-
 /* Still half open after a report: another message may go, or it was no answer to rely on. */
 static void look_at_half_open(struct fleet *f, struct fserver *s, const struct report *r,
                               int64_t now_ms)
@@ -428,10 +422,14 @@ void fleet_report(struct fleet *f, const struct report *r, int64_t now_ms)
     if (!s)
         return;
     if (r->is_message) {
-        check(s->assigned > 0);
-        s->assigned--;
-        settle_quota(s, r, now_ms);
+        fleet_unassign(s, &r->hold);
+        limits_settle(f, s, r, now_ms);
     }
+    if (!r->is_ours) {
+        strategy_latency(s, r);
+        concurrency_report(s, r, now_ms);
+    }
+    strategy_update(f, s, now_ms);
     if (r->is_probe)
         s->is_probing = false;
     if (r->reply_read) {
@@ -472,6 +470,17 @@ void fleet_slow_dot(struct fleet *f, uint16_t num, bool is_slow, int64_t now_ms)
         health_set_state(f, s, OPER_DEGRADED, "does not answer a dot for 60 s", 0, now_ms);
     if (!is_slow)
         server_wake(f, s);
+}
+
+/* ---- the way back from quarantine */
+
+bool fleet_release(struct fleet *f, uint16_t num, const char *reason, int64_t now_ms)
+{
+    struct fserver *s = fleet_find(f, num);
+    if (!s || (s->state != OPER_QUARANTINED && s->state != OPER_SUSPECT))
+        return false;
+    health_set_state(f, s, OPER_RAMP, reason, now_ms + RAMP_MS, now_ms);
+    return true;
 }
 
 /* ---- time */
@@ -523,6 +532,8 @@ static size_t probe_for_common_cause(struct fleet *f, int64_t now_ms, uint16_t *
 size_t fleet_tick(struct fleet *f, int64_t now_ms, uint16_t *probe_nums, size_t max)
 {
     size_t n = 0;
+    strategy_tick(f, now_ms);
+    rotation_tick(f, now_ms);
     look_for_common_cause(f, now_ms);
     if (f->common_cause)
         return probe_for_common_cause(f, now_ms, probe_nums, max);

@@ -18,6 +18,22 @@ struct cell { /* server x something that is closed for a while */
     uint32_t closings; /* in a row */
 };
 
+struct scope { /* what a limit is for, with its quota; lives as long as the fleet */
+    struct quota quota;
+    bool is_set;
+};
+
+struct limit_bar { /* a limit that stands against a message */
+    enum bound bound;
+    int64_t until;
+    char why[160];
+};
+
+struct factor_value {
+    double value; /* 0..1 */
+    char reason[96];
+};
+
 struct fserver {
     uint16_t num;
     struct limits limits; /* calendar text not kept */
@@ -28,9 +44,23 @@ struct fserver {
     int64_t settings; /* updated_at of the configuration in use */
     struct quota quota;
 
+    double cost_per_1000;
+    uint64_t included_per_month;
+    uint64_t max_size;   /* its EHLO; 0: no limit known */
+    bool lacks_utf8;     /* its EHLO had no SMTPUTF8 */
+    uint32_t engagement; /* classes it takes; 0: all */
+    struct factor_value factors[FACTORS];
+    int64_t urgent_until; /* transactional mail can reach it until then: its reserve is kept */
+
     /* work */
-    uint32_t assigned;  /* reserved: picked, not reported and not returned */
+    uint32_t assigned; /* reserved: picked, not reported and not returned */
+    uint32_t assigned_in[LANE_COUNT];
     struct list places; /* its struct place in every group */
+    int64_t latency_us; /* smoothed, refusals as its slowest decile; 0: none yet */
+    double concurrency; /* transactions at a time it has earned; 0: as configured */
+    uint32_t ended_after, n_ended_after; /* 421 after so many messages, seen so often in a row */
+    uint32_t learned_most;               /* messages a connection; 0: none learned */
+    int64_t learned_until;
 
     /* health, changed only by health_set_state */
     enum oper_state state;
@@ -78,6 +108,9 @@ struct place { /* a server in a group */
     struct heap_node wake; /* in fleet->wake while time alone brings it back */
     int64_t finish;        /* kept while off the heap */
     uint32_t weight;
+    uint32_t priority;
+    enum role role;
+    bool is_resting; /* by rotation */
     enum place_state state;
     int64_t owed_since; /* 0: not waited for */
     int64_t off_until;  /* OFF: time alone brings it back then; INT64_MAX: an event does */
@@ -85,7 +118,7 @@ struct place { /* a server in a group */
 };
 
 struct tier {
-    uint32_t priority;
+    uint64_t level; /* of priority or cost; reserves behind all others */
     struct heap heap;
     int64_t vtime;
 };
@@ -99,8 +132,18 @@ struct fgroup {
     size_t n_fallbacks;
     struct place *places;
     size_t n_places;
-    struct tier *tiers; /* lowest priority number first */
+    struct tier *tiers; /* lowest level first */
     size_t n_tiers;
+    enum sticky sticky;
+    int64_t urgent_until; /* transactional mail was asked for */
+    /* rotation */
+    uint32_t rotate_active;
+    int64_t rotate_every_ms;
+    uint64_t rotate_messages;
+    size_t rotate_at; /* the first place of the active set */
+    int64_t rotated_at;
+    uint64_t rotate_sent;
+    bool nearest; /* nearest region first */
 };
 
 struct fleet {
@@ -110,6 +153,10 @@ struct fleet {
     struct fserver **servers; /* by num; NULL holes */
     size_t n_servers;         /* size of the array */
     struct map_u64 *groups;
+    struct map_u64 *scopes; /* limits.c */
+    uint32_t n_scopes[LIMIT_KINDS];
+    bool is_dry;          /* explaining: nothing is taken, no turn is noted */
+    int64_t weighed_at;   /* adaptive weights were computed */
     struct heap wake;     /* places that are off until a time */
     struct place **aside; /* room for pick_in_tier */
     size_t cap_aside;
@@ -125,6 +172,54 @@ struct fserver *fleet_find(const struct fleet *f, uint16_t num);
 struct fgroup *fleet_find_group(const struct fleet *f, uint32_t num);
 uint64_t fleet_rand(struct fleet *f);
 
+/* limits.c */
+#define LIMITS_OF_MESSAGE (1u << LIMIT_CAMPAIGN | 1u << LIMIT_CREDENTIAL | 1u << LIMIT_PROVIDER)
+#define LIMITS_OF_SERVER                                                                           \
+    (1u << LIMIT_SERVER_PROVIDER | 1u << LIMIT_WARMUP | 1u << LIMIT_WARMUP_PROVIDER)
+bool limits_allow(struct fleet *f, const struct hold *h, unsigned kinds, int64_t now_ms,
+                  struct limit_bar *out);
+void limits_reserve(struct fleet *f, struct hold *h, int64_t now_ms);
+void limits_return(struct fleet *f, const struct hold *h);
+int64_t limits_dot_at(struct fleet *f, const struct hold *h, int64_t now_ms);
+void limits_take(struct fleet *f, const struct hold *h, int64_t now_ms);
+void limits_undot(struct fleet *f, const struct hold *h, int64_t dot_at, int64_t now_ms);
+/* The quota of the server and of all that is held, after an attempt. */
+void limits_settle(struct fleet *f, struct fserver *s, const struct report *r, int64_t now_ms);
+void limits_free(struct fleet *f);
+
+/* strategy.c */
+/* Does this group choose by a key of its own instead of shares? */
+bool strategy_has_key(const struct fgroup *g);
+int64_t strategy_key(const struct place *p);
+uint64_t strategy_levels(const struct place *p, uint64_t *included_out);
+struct tier *strategy_tier(const struct place *p, int64_t now_ms); /* where it belongs now */
+double strategy_weight(const struct place *p, int64_t now_ms);     /* with all its factors */
+/* What is assigned to the server has changed: keys and levels of its places follow. */
+void strategy_update(struct fleet *f, struct fserver *s, int64_t now_ms);
+void strategy_tick(struct fleet *f, int64_t now_ms);
+void strategy_latency(struct fserver *s, const struct report *r);
+
+/* rotation.c */
+void rotation_tick(struct fleet *f, int64_t now_ms);
+
+/* lanes.c */
+bool lanes_keep_reserve(const struct fserver *s, int64_t now_ms);
+uint32_t lanes_capacity(struct fserver *s, enum lane lane, int64_t now_ms);
+bool lanes_busy(struct fserver *s, enum lane lane, int64_t now_ms);
+void lanes_note_ask(struct fleet *f, struct fgroup *g, enum lane lane, int64_t now_ms);
+
+/* against.c */
+struct look { /* an ask with what follows from it */
+    const struct ask *ask;
+    int rank; /* nearest: only servers of this rank; -1: any */
+};
+enum bound against(struct fleet *f, const struct place *p, const struct look *k, int64_t now_ms,
+                   struct limit_bar *out);
+
+/* concurrency.c */
+void concurrency_report(struct fserver *s, const struct report *r, int64_t now_ms);
+uint32_t concurrency_cap(const struct fserver *s, uint32_t configured);
+
 /* health.c */
 void health_set_state(struct fleet *f, struct fserver *s, enum oper_state to, const char *reason,
                       int64_t until, int64_t now_ms);
@@ -136,7 +231,17 @@ uint64_t health_from_key(struct str from_domain);
 uint64_t health_provider_key(uint32_t provider);
 size_t health_tick(struct fleet *f, int64_t now_ms, uint16_t *probe_nums, size_t max);
 
+void health_counts(const struct fserver *s, int64_t now_ms, uint32_t *ok_out, uint32_t *bad_out);
+
+/* fleet.c */
+void fleet_unassign(struct fserver *s, const struct hold *h);
+
 /* dispatch.c */
+/* What stands against a place for this ask; BOUND_BUSY where nothing but work does. */
+enum bound dispatch_bound(struct fleet *f, struct place *p, const struct look *k, int64_t now_ms,
+                          struct limit_bar *bar);
+/* What stands against a place that is on its heap: NONE, BUSY, HEALTH, ADMIN ... */
+enum bound dispatch_standing(struct place *p, enum lane lane, int64_t now_ms);
 void place_leave(struct fleet *f, struct place *p, enum bound why, int64_t until);
 void place_return(struct fleet *f, struct place *p);
 /* The server became able to be picked (freed, healthy, unpaused): back to its heaps. */

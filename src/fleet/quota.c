@@ -2,6 +2,10 @@
 #include "fleet/quota.h"
 #include "base/check.h"
 
+#define SPREAD_MOST   4 /* times the even pace, when much of a calendar window is left over */
+#define PHASE_MOST_MS 600000
+#define PHASE_ASAP_MS 10000
+
 static const struct {
     const char *name;
     int64_t span_ms;
@@ -33,8 +37,10 @@ void quota_init(struct quota *q)
 
 void quota_free(struct quota *q)
 {
-    for (int w = 0; w < QUOTA_WINDOWS; w++)
+    for (int w = 0; w < QUOTA_WINDOWS; w++) {
         window_free(&q->lines[w].window);
+        window_free(&q->lines[w].urgent);
+    }
 }
 
 /* The month's window is large and most servers have no such limit. What it missed until now is
@@ -63,6 +69,9 @@ void quota_configure(struct quota *q, const struct limits *c, int64_t now_ms)
         l->limit = limits[w];
     }
     q->counts = c->counts;
+    q->spread = c->spread;
+    for (int w = 0; w < QUOTA_WINDOWS && c->spread == SPREAD_ASAP; w++)
+        q->lines[w].spread_at_us = 0;
 }
 
 void quota_fill_pace(struct quota *q, int64_t now_ms)
@@ -91,6 +100,14 @@ void quota_open_calendar(struct quota *q, enum quota_window w, int64_t opened_at
     l->used = l->window.counts ? window_used_since(&l->window, opened_at, opened_at) : 0;
     l->opened_at = opened_at;
     l->closes_at = closes_at;
+    l->urgent_used = 0;
+    l->spread_at_us = 0;
+    if (l->limit && closes_at > opened_at) { /* not everybody at the stroke of midnight */
+        int64_t step_ms = (closes_at - opened_at) / (int64_t)MIN(l->limit, (uint64_t)INT32_MAX);
+        int64_t most_ms = q->spread == SPREAD_EVEN ? PHASE_MOST_MS : PHASE_ASAP_MS;
+        l->spread_at_us =
+            opened_at * 1000 + (int64_t)(q->phase * 1000 * (double)MIN(step_ms, most_ms));
+    }
 }
 
 static uint64_t line_used(struct quota_line *l, int64_t now_ms)
@@ -98,29 +115,101 @@ static uint64_t line_used(struct quota_line *l, int64_t now_ms)
     return l->is_calendar ? l->used : window_used(&l->window, now_ms);
 }
 
-bool quota_may_reserve(struct quota *q, int64_t now_ms, int64_t *free_at_out,
-                       enum quota_window *window_out)
+/* What of a quota bulk mail leaves to transactional mail: its part less what that used of it. */
+static uint64_t kept_back(struct quota *q, struct quota_line *l, int64_t now_ms)
 {
-    for (int w = QUOTA_WINDOWS - 1; w >= QUOTA_HOUR; w--) {
-        struct quota_line *l = &q->lines[w];
-        if (!l->limit || line_used(l, now_ms) + q->reserved < l->limit)
-            continue;
-        *window_out = (enum quota_window)w;
-        *free_at_out = quota_free_at(q, (enum quota_window)w, now_ms);
-        return false;
-    }
-    return true;
+    uint64_t kept = q->keeps_reserve ? l->limit * QUOTA_RESERVE_PERCENT / 100 : 0;
+    uint64_t urgent = l->is_calendar     ? l->urgent_used
+                      : l->urgent.counts ? window_used(&l->urgent, now_ms)
+                                         : 0;
+    return kept > urgent ? kept - urgent : 0;
 }
 
-void quota_reserve(struct quota *q)
+static enum quota_bar bar_of(struct quota *q, enum quota_window w, enum lane lane, int64_t now_ms,
+                             int64_t *free_at_out)
 {
+    struct quota_line *l = &q->lines[w];
+    uint64_t used = line_used(l, now_ms) + q->reserved;
+    *free_at_out = now_ms;
+    if (used >= l->limit) {
+        *free_at_out = quota_free_at(q, w, now_ms);
+        return QUOTA_USED_UP;
+    }
+    if (lane == LANE_TRANSACTIONAL)
+        return QUOTA_FREE;
+    if (used + kept_back(q, l, now_ms) >= l->limit) {
+        *free_at_out = INT64_MAX;
+        return QUOTA_RESERVED;
+    }
+    if (l->spread_at_us > now_ms * 1000 + 1000) {
+        *free_at_out = (l->spread_at_us + 999) / 1000;
+        return QUOTA_SPREAD;
+    }
+    return QUOTA_FREE;
+}
+
+enum quota_bar quota_may_reserve(struct quota *q, enum lane lane, int64_t now_ms,
+                                 int64_t *free_at_out, enum quota_window *window_out)
+{
+    for (int w = QUOTA_WINDOWS - 1; w >= QUOTA_HOUR; w--) {
+        if (!q->lines[w].limit)
+            continue;
+        enum quota_bar b = bar_of(q, (enum quota_window)w, lane, now_ms, free_at_out);
+        if (b == QUOTA_FREE)
+            continue;
+        *window_out = (enum quota_window)w;
+        return b;
+    }
+    return QUOTA_FREE;
+}
+
+/* Even pace of what is left, in us a message. */
+static int64_t spread_step_us(struct quota *q, struct quota_line *l, int64_t span_ms,
+                              int64_t now_ms)
+{
+    uint64_t limit = MAX(l->limit - MIN(l->limit, kept_back(q, l, now_ms)), (uint64_t)1);
+    double even = (double)span_ms * 1000 / (double)limit;
+    if (!l->is_calendar || l->closes_at <= now_ms)
+        return (int64_t)even;
+    uint64_t used = l->used + q->reserved;
+    uint64_t rest = limit > used ? limit - used : 1;
+    double step = (double)(l->closes_at - now_ms) * 1000 / (double)rest;
+    return (int64_t)MAX(step, even / SPREAD_MOST);
+}
+
+/* A second's worth may leave at once, so that batches stay batches. */
+static void take_spread(struct quota *q, int64_t now_ms)
+{
+    for (int w = QUOTA_DAY; w <= QUOTA_MONTH; w++) {
+        struct quota_line *l = &q->lines[w];
+        if (!l->limit)
+            continue;
+        int64_t step = spread_step_us(q, l, kinds[w].span_ms, now_ms);
+        int64_t from = MAX(l->spread_at_us, (now_ms - (step < 500000 ? 1000 : 0)) * 1000);
+        l->spread_at_us = from + step;
+        l->spread_step_us = step;
+    }
+}
+
+void quota_reserve(struct quota *q, enum lane lane, int64_t now_ms)
+{
+    if (q->spread == SPREAD_EVEN && lane != LANE_TRANSACTIONAL)
+        take_spread(q, now_ms);
     q->reserved++;
 }
 
-void quota_return(struct quota *q)
+static void unreserve(struct quota *q)
 {
     check(q->reserved > 0);
     q->reserved--;
+}
+
+void quota_return(struct quota *q, enum lane lane)
+{
+    unreserve(q);
+    if (q->spread == SPREAD_EVEN && lane != LANE_TRANSACTIONAL)
+        for (int w = QUOTA_DAY; w <= QUOTA_MONTH; w++)
+            q->lines[w].spread_at_us -= q->lines[w].spread_step_us;
 }
 
 /* Dots of a limit per second leave evenly, at most a tenth of it at once: bursts that the wire
@@ -163,15 +252,27 @@ bool quota_may_dot(struct quota *q, int64_t now_ms, uint32_t ahead, int64_t *whe
     return when <= now_ms;
 }
 
-void quota_take(struct quota *q, int64_t now_ms)
+static void take_urgent(struct quota_line *l, enum quota_window w, int64_t now_ms)
 {
-    quota_return(q);
+    if (!l->limit || w < QUOTA_HOUR)
+        return;
+    if (!l->urgent.counts)
+        window_init(&l->urgent, kinds[w].span_ms, kinds[w].n_buckets);
+    window_add(&l->urgent, now_ms, 1);
+    l->urgent_used++;
+}
+
+void quota_take(struct quota *q, enum lane lane, int64_t now_ms)
+{
+    unreserve(q);
     take_even(q, now_ms);
     for (int w = 0; w < QUOTA_WINDOWS; w++) {
         struct quota_line *l = &q->lines[w];
         if (l->window.counts)
             window_add(&l->window, now_ms, 1);
         l->used += l->is_calendar;
+        if (lane == LANE_TRANSACTIONAL)
+            take_urgent(l, (enum quota_window)w, now_ms);
     }
 }
 
@@ -192,6 +293,22 @@ uint64_t quota_used(struct quota *q, enum quota_window w, int64_t now_ms)
     if (!l->limit)
         return 0;
     return line_used(l, now_ms) + (w >= QUOTA_HOUR ? q->reserved : 0);
+}
+
+uint64_t quota_counted(struct quota *q, enum quota_window w, int64_t now_ms)
+{
+    struct quota_line *l = &q->lines[w];
+    return l->is_calendar || l->window.counts ? line_used(l, now_ms) : 0;
+}
+
+void quota_count_month(struct quota *q, bool is_calendar, int64_t now_ms)
+{
+    struct quota_line *l = &q->lines[QUOTA_MONTH];
+    if (!l->window.counts)
+        make_month(q, now_ms);
+    if (is_calendar && !l->is_calendar)
+        l->used = window_used(&l->window, now_ms);
+    l->is_calendar |= is_calendar;
 }
 
 int64_t quota_free_at(struct quota *q, enum quota_window w, int64_t now_ms)

@@ -36,7 +36,8 @@ bool fleet_view(struct fleet *f, uint16_t num, int64_t now_ms, struct server_vie
     }
     int64_t free_at = 0;
     enum quota_window w = QUOTA_HOUR;
-    if (s->state == OPER_HEALTHY && !quota_may_reserve(&s->quota, now_ms, &free_at, &w)) {
+    if (s->state == OPER_HEALTHY &&
+        quota_may_reserve(&s->quota, LANE_TRANSACTIONAL, now_ms, &free_at, &w) != QUOTA_FREE) {
         out->state = OPER_EXHAUSTED;
         out->until = free_at == INT64_MAX ? 0 : free_at;
         snprintf(out->reason, sizeof out->reason, "%llu in the %s are used",

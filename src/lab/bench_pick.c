@@ -60,6 +60,7 @@ static void add_servers(struct picking *p)
                                     .per_hour = 100000000,
                                     .per_day = NO_END,
                                     .per_month = NO_END,
+                                    .spread = SPREAD_ASAP,
                                     .max_connections = 1000,
                                     .max_messages_per_connection = 1000};
         g->members[i] =
@@ -71,10 +72,11 @@ static void add_servers(struct picking *p)
     group_free(&g);
 }
 
-static void finish(struct picking *p, uint16_t num)
+static void finish(struct picking *p, const struct hold *h)
 {
     int64_t when = 0;
-    struct report r = {.server_num = num,
+    struct report r = {.server_num = h->server_num,
+                       .hold = *h,
                        .is_message = true,
                        .verdict = VERDICT_ACCEPTED,
                        .phase = PHASE_DOT,
@@ -83,8 +85,8 @@ static void finish(struct picking *p, uint16_t num)
                        .dot_at = p->now_ms,
                        .latency_ms = 5,
                        .from_domain = STR("shop.example")};
-    if (!fleet_dot(p->fleet, num, p->now_ms, &when)) {
-        fleet_return(p->fleet, num, p->now_ms);
+    if (!fleet_dot(p->fleet, h, p->now_ms, &when)) {
+        fleet_return(p->fleet, h, p->now_ms);
         p->refused++;
         return;
     }
@@ -94,7 +96,7 @@ static void finish(struct picking *p, uint16_t num)
 /* A batch is picked, then all of it is reported, each half timed by itself. */
 static void run_batch(struct picking *p, int64_t *pick_us, int64_t *report_us)
 {
-    uint16_t nums[BATCH];
+    struct hold holds[BATCH];
     size_t n = 0;
     struct ask a = {.group_num = 1, .lane = LANE_BULK, .from_domain = STR("shop.example")};
     int64_t t0 = clock_boot_us();
@@ -103,13 +105,13 @@ static void run_batch(struct picking *p, int64_t *pick_us, int64_t *report_us)
         a.provider = (uint32_t)(i % 7);
         fleet_pick(p->fleet, &a, p->now_ms, &got);
         if (got.kind == PICK_SEND)
-            nums[n++] = got.server_num;
+            holds[n++] = got.hold;
         else
             p->refused++;
     }
     int64_t t1 = clock_boot_us();
     for (size_t i = 0; i < n; i++)
-        finish(p, nums[i]);
+        finish(p, &holds[i]);
     *pick_us += t1 - t0;
     *report_us += clock_boot_us() - t1;
     p->now_ms += 1;

@@ -61,6 +61,8 @@ static const char *const strategies[] = {"round-robin",  "weighted", "priority",
                                          "least-loaded", "adaptive", "cheapest"};
 static const char *const at_limits[] = {"wait", "spill"};
 static const char *const shareses[] = {"exact", "elastic"};
+static const char *const spreads[] = {"even", "asap"};
+static const char *const roles[] = {"active", "reserve", "resting"};
 static const char *const stickies[] = {"none", "message", "recipient"};
 static const char *const lanes[LANE_COUNT] = {"transactional", "priority", "bulk"};
 static const char *const message_states[MESSAGE_STATE_COUNT] = {
@@ -80,6 +82,8 @@ NAMES_CSTR(strategy, strategies)
 NAMES_CSTR(at_limit, at_limits)
 NAMES_CSTR(shares, shareses)
 NAMES_CSTR(sticky, stickies)
+NAMES_CSTR(spread, spreads)
+NAMES_CSTR(role, roles)
 NAMES_CSTR(lane, lanes)
 NAMES_CSTR(message_state, message_states)
 NAMES_CSTR(campaign_state, campaign_states)

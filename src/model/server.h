@@ -33,6 +33,8 @@ enum strategy {
 enum at_limit { AT_LIMIT_WAIT = 0, AT_LIMIT_SPILL };
 enum shares { SHARES_EXACT = 0, SHARES_ELASTIC };
 enum sticky { STICKY_NONE = 0, STICKY_MESSAGE, STICKY_RECIPIENT };
+enum spread { SPREAD_EVEN = 0, SPREAD_ASAP }; /* a day's or month's quota of bulk mail */
+enum role { ROLE_ACTIVE = 0, ROLE_RESERVE, ROLE_RESTING };
 
 struct limits {
     uint64_t per_second, per_minute, per_hour, per_day, per_month;
@@ -41,6 +43,7 @@ struct limits {
     uint32_t max_connections;             /* 10 when not given */
     uint32_t max_messages_per_connection; /* 0: none */
     enum counts counts;
+    enum spread spread;
 };
 
 #define SERVER_HEADERS_MAX      32
@@ -65,7 +68,8 @@ struct server {
     bool chunking_off;
     char *region, *ip_type, *provider, *profile, *notes;
     double cost_per_1000;
-    char **headers; /* "Name: value", n_headers */
+    uint64_t included_per_month; /* messages that cost nothing more; 0: none */
+    char **headers;              /* "Name: value", n_headers */
     size_t n_headers;
     char **from_domains; /* lower case; none: any */
     size_t n_from_domains;
@@ -77,6 +81,7 @@ struct membership {
     uint16_t server_num;
     uint32_t weight;   /* 1..1,000,000 */
     uint32_t priority; /* 1 first */
+    enum role role;    /* reserve: only when no active one can; resting: not at all */
 };
 
 struct group {
@@ -87,7 +92,10 @@ struct group {
     enum at_limit at_limit;
     enum shares shares;
     enum sticky sticky;
-    uint32_t *fallbacks; /* group nums in order */
+    uint32_t rotate_active;   /* k of the active members take turns; 0: all send */
+    int64_t rotate_every_ms;  /* the set changes after this time; 0: not by time */
+    uint64_t rotate_messages; /* ... after so many messages of the group; 0: not by volume */
+    uint32_t *fallbacks;      /* group nums in order */
     size_t n_fallbacks;
     struct membership *members;
     size_t n_members;
@@ -117,5 +125,9 @@ const char *shares_name(enum shares v);
 bool shares_parse(const char *s, enum shares *out);
 const char *sticky_name(enum sticky v);
 bool sticky_parse(const char *s, enum sticky *out);
+const char *spread_name(enum spread v);
+bool spread_parse(const char *s, enum spread *out);
+const char *role_name(enum role v);
+bool role_parse(const char *s, enum role *out);
 
 #endif

@@ -21,7 +21,8 @@ struct bed {
     enum oper_state state[SERVERS + 1];
     uint32_t n_changes[SERVERS + 1];
     uint32_t n_ready;
-    int common; /* begins less ends */
+    bool has_lanes; /* else every ask is bulk */
+    int common;     /* begins less ends */
     uint32_t n_common;
 };
 
@@ -86,6 +87,7 @@ static inline struct server *bed_server(struct bed *b, uint16_t num)
     struct server *s = b->servers[num] = server_new();
     s->num = num;
     s->id = num;
+    s->limits.spread = SPREAD_ASAP;
     bed_apply(b, num);
     return s;
 }
@@ -134,7 +136,10 @@ static inline void bed_simple(struct bed *b, enum strategy s, uint16_t n, const 
 static inline struct pick bed_ask(struct bed *b, const struct ask *a)
 {
     struct pick p;
-    fleet_pick(b->f, a, b->now, &p);
+    struct ask x = *a;
+    if (!b->has_lanes)
+        x.lane = LANE_BULK;
+    fleet_pick(b->f, &x, b->now, &p);
     if (p.kind == PICK_WAIT)
         assert_true(p.until > b->now);
     return p;
@@ -152,15 +157,31 @@ static inline uint16_t bed_send(struct bed *b)
     return p.kind == PICK_SEND ? p.server_num : 0;
 }
 
+/* A bulk message of group 1 on this server, as far as its own limits go. */
+static inline struct hold bed_hold(uint16_t num)
+{
+    return (struct hold){.server_num = num, .lane = LANE_BULK, .group_num = 1};
+}
+
 static inline bool bed_dot(struct bed *b, uint16_t num)
 {
     int64_t when = 0;
-    return fleet_dot(b->f, num, b->now, &when);
+    struct hold h = bed_hold(num);
+    return fleet_dot(b->f, &h, b->now, &when);
+}
+
+static inline void bed_return(struct bed *b, uint16_t num)
+{
+    struct hold h = bed_hold(num);
+    fleet_return(b->f, &h, b->now);
 }
 
 static inline void bed_report(struct bed *b, const struct report *r)
 {
-    fleet_report(b->f, r, b->now);
+    struct report x = *r;
+    if (!x.hold.server_num)
+        x.hold = bed_hold(x.server_num);
+    fleet_report(b->f, &x, b->now);
 }
 
 /* A picked message is accepted. */

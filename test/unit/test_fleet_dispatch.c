@@ -494,7 +494,7 @@ static void random_life(struct bed *b)
             if (p.kind == PICK_SEND && f.n < countof(f.nums))
                 f.nums[f.n++] = p.server_num;
             else if (p.kind == PICK_SEND)
-                fleet_return(b->f, p.server_num, b->now);
+                bed_return(b, p.server_num);
         }
         }
         while (f.n && bed_below(b, 2)) {
@@ -503,7 +503,7 @@ static void random_life(struct bed *b)
             f.nums[at] = f.nums[--f.n];
             enum verdict v = (enum verdict)(1 + bed_below(b, VERDICT_COUNT - 1));
             if (bed_below(b, 4) == 0)
-                fleet_return(b->f, s, b->now);
+                bed_return(b, s);
             else if (v == VERDICT_ACCEPTED)
                 bed_accept(b, s);
             else if (v == VERDICT_UNCERTAIN)
@@ -516,7 +516,7 @@ static void random_life(struct bed *b)
         assert_true(v.effective_weight >= 0 && v.effective_weight <= 1);
     }
     while (f.n)
-        fleet_return(b->f, f.nums[--f.n], b->now);
+        bed_return(b, f.nums[--f.n]);
 }
 
 static void any_life_comes_back(void **state)

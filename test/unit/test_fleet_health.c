@@ -210,7 +210,7 @@ static void half_open_goes_on_asking(void **state)
     bed_end(&b, 1, VERDICT_HARD_BOUNCE, PHASE_RCPT, true);
     assert_int_equal(b.state[1], OPER_HALF_OPEN);
     give(&b, 1);
-    fleet_return(b.f, 1, b.now);
+    bed_return(&b, 1);
     give(&b, 1);
     bed_end(&b, 1, VERDICT_RATE_LIMITED, PHASE_RCPT, true);
     give(&b, 1);
@@ -399,7 +399,7 @@ static void a_block_closes_the_providers_cell(void **state)
         b.now += 1;
     }
     assert_int_equal(ask_provider(&b, 7).kind, PICK_SEND);
-    fleet_return(b.f, 1, b.now);
+    bed_return(&b, 1);
     bed_free(&b);
 }
 

@@ -64,7 +64,7 @@ static void dot(struct trial *t, size_t i)
     int64_t when = 0;
     if (t->flying[i].dot_at || t->n_pace == LOG_MAX)
         return;
-    if (!fleet_dot(t->b.f, 1, t->b.now, &when)) {
+    if (!fleet_dot(t->b.f, &(struct hold){.server_num = 1, .lane = LANE_BULK}, t->b.now, &when)) {
         assert_true(when > t->b.now);
         return;
     }
@@ -105,10 +105,11 @@ static void step(struct trial *t)
     else if (r % 16 < 11)
         dot(t, i);
     else if (r % 16 == 11 && !t->flying[i].dot_at) {
-        fleet_return(t->b.f, 1, t->b.now);
+        bed_return(&t->b, 1);
         forget(t, i);
     } else if (r % 16 == 12 && t->flying[i].dot_at) { /* permitted, never written */
-        fleet_undot(t->b.f, 1, t->flying[i].dot_at, t->b.now);
+        fleet_undot(t->b.f, &(struct hold){.server_num = 1, .lane = LANE_BULK}, t->flying[i].dot_at,
+                    t->b.now);
         t->log[t->flying[i].at] = 0;
         t->flying[i].dot_at = 0;
     } else if (t->flying[i].dot_at)
@@ -195,7 +196,7 @@ static void calendar_window_counts_from_its_opening(void **state)
 {
     (void)state;
     struct quota q;
-    struct limits l = {.per_day = 3, .calendar = (char *)"UTC"};
+    struct limits l = {.per_day = 3, .calendar = (char *)"UTC", .spread = SPREAD_ASAP};
     int64_t midnight = START_MS - START_MS % DAY_MS, free_at = 0;
     enum quota_window w;
     quota_init(&q);
@@ -205,25 +206,25 @@ static void calendar_window_counts_from_its_opening(void **state)
     assert_int_equal(quota_used(&q, QUOTA_DAY, START_MS), 0);
     quota_load(&q, QUOTA_DAY, START_MS, midnight, 1);
     for (int i = 0; i < 2; i++) {
-        assert_true(quota_may_reserve(&q, START_MS, &free_at, &w));
-        quota_reserve(&q);
+        assert_int_equal(quota_may_reserve(&q, LANE_BULK, START_MS, &free_at, &w), QUOTA_FREE);
+        quota_reserve(&q, LANE_BULK, START_MS);
     }
-    assert_false(quota_may_reserve(&q, START_MS, &free_at, &w));
+    assert_int_equal(quota_may_reserve(&q, LANE_BULK, START_MS, &free_at, &w), QUOTA_USED_UP);
     assert_int_equal(free_at, midnight + DAY_MS);
     assert_int_equal(w, QUOTA_DAY);
-    quota_take(&q, START_MS);
-    quota_return(&q);
-    assert_true(quota_may_reserve(&q, START_MS, &free_at, &w));
+    quota_take(&q, LANE_BULK, START_MS);
+    quota_return(&q, LANE_BULK);
+    assert_int_equal(quota_may_reserve(&q, LANE_BULK, START_MS, &free_at, &w), QUOTA_FREE);
     quota_give_back(&q, START_MS, START_MS);
     assert_int_equal(quota_used(&q, QUOTA_DAY, START_MS), 1);
     /* the next day begins empty, and a message of the day before gives nothing back to it */
-    quota_reserve(&q);
-    quota_take(&q, START_MS);
+    quota_reserve(&q, LANE_BULK, START_MS);
+    quota_take(&q, LANE_BULK, START_MS);
     int64_t next = midnight + DAY_MS;
     quota_open_calendar(&q, QUOTA_DAY, next, next + DAY_MS);
     assert_int_equal(quota_used(&q, QUOTA_DAY, next), 0);
-    quota_reserve(&q);
-    quota_take(&q, next + 5);
+    quota_reserve(&q, LANE_BULK, START_MS);
+    quota_take(&q, LANE_BULK, next + 5);
     quota_give_back(&q, next + 10, START_MS);
     assert_int_equal(quota_used(&q, QUOTA_DAY, next + 10), 1);
     quota_free(&q);
@@ -266,12 +267,12 @@ static void pace_begins_used_up(void **state)
     bed_set_group(&b, &(struct bed_group){.num = 1, .n = 1, .first = 1});
     assert_int_equal(bed_send(&b), 1);
     int64_t when = 0;
-    assert_false(fleet_dot(b.f, 1, b.now, &when));
+    assert_false(fleet_dot(b.f, &(struct hold){.server_num = 1, .lane = LANE_BULK}, b.now, &when));
     assert_in_range(when - b.now, 1000, 1020);
     b.now = when;
     assert_true(bed_dot(&b, 1));
-    fleet_undot(b.f, 1, b.now, b.now);
-    fleet_return(b.f, 1, b.now);
+    fleet_undot(b.f, &(struct hold){.server_num = 1, .lane = LANE_BULK}, b.now, b.now);
+    bed_return(&b, 1);
     bed_free(&b);
 }
 

@@ -168,7 +168,7 @@ static void numbers_are_never_reused(void **state)
     house_open(&h);
     assert_int_equal(add(&h, "a", 1), 1);
     assert_int_equal(add(&h, "b", 2), 2);
-    assert_ok(groups_join(h.p.db, 1, &(struct membership){2, 1, 1}, &e));
+    assert_ok(groups_join(h.p.db, 1, &(struct membership){2, 1, 1, ROLE_ACTIVE}, &e));
     assert_ok(servers_remove(h.p.db, "b", 9000, &e));
     assert_int_equal(add(&h, "b", 3), 3);
     assert_ok(servers_get(h.p.db, h.key, "b", &s, &e));
@@ -313,12 +313,12 @@ static void groups_keep_members_and_fallbacks(void **state)
     uint16_t a = add(&h, "a", 1), b = add(&h, "b", 2);
     uint32_t first = add_group(&h, "first", NULL, 0);
     uint32_t second = add_group(&h, "second", (uint32_t[]){first, 1}, 2);
-    assert_ok(groups_join(h.p.db, second, &(struct membership){a, 10, 1}, &e));
-    assert_ok(groups_join(h.p.db, second, &(struct membership){b, 5, 2}, &e));
-    assert_ok(groups_join(h.p.db, second, &(struct membership){a, 7, 3}, &e));
-    assert_ok(groups_join(h.p.db, first, &(struct membership){a, 1, 1}, &e));
-    assert_false(groups_join(h.p.db, first, &(struct membership){a, 0, 1}, &e));
-    assert_false(groups_join(h.p.db, first, &(struct membership){a, 1, 0}, &e));
+    assert_ok(groups_join(h.p.db, second, &(struct membership){a, 10, 1, ROLE_ACTIVE}, &e));
+    assert_ok(groups_join(h.p.db, second, &(struct membership){b, 5, 2, ROLE_ACTIVE}, &e));
+    assert_ok(groups_join(h.p.db, second, &(struct membership){a, 7, 3, ROLE_ACTIVE}, &e));
+    assert_ok(groups_join(h.p.db, first, &(struct membership){a, 1, 1, ROLE_ACTIVE}, &e));
+    assert_false(groups_join(h.p.db, first, &(struct membership){a, 0, 1, ROLE_ACTIVE}, &e));
+    assert_false(groups_join(h.p.db, first, &(struct membership){a, 1, 0, ROLE_ACTIVE}, &e));
     assert_ok(groups_get(h.p.db, "second", &g, &e));
     assert_true(g->strategy == STRATEGY_WEIGHTED && g->at_limit == AT_LIMIT_SPILL &&
                 g->shares == SHARES_ELASTIC && g->sticky == STICKY_RECIPIENT);
