@@ -28,6 +28,7 @@ PLAIN_SUITES = {"fault", "e2e"}
 SUITES = ["lint", "unit", "talk", "store", "sim", "fault", "crash", "peer", "e2e", "fuzz"]
 WITHOUT_BUILD = {"lint", "fuzz"}
 DEFAULT_TIMEOUT = 300
+SEEDS = "POSTFLEET_SIM_SEEDS"
 TAP_LINE = re.compile(r"^(ok|not ok)\b(.*)$")
 SKIP = re.compile(r"#\s*skip\b\s*(.*)$", re.IGNORECASE)
 PLAN = re.compile(r"^1\.\.(\d+)(.*)$")
@@ -126,8 +127,10 @@ def binary_tests():
     raw = subprocess.run(["meson", "introspect", "--tests", str(BUILD)], check=True,
                          capture_output=True, text=True).stdout
     for entry in json.loads(raw):
+        seeds = int(os.environ.get(SEEDS, 0)) if entry["name"] == "sim" else 0
         yield Test(suite_of_binary(entry["name"], entry["suite"]), entry["name"], entry["cmd"],
-                   env=entry["env"], timeout=max(int(entry["timeout"]), 60), folder=BUILD)
+                   env=entry["env"], timeout=max(int(entry["timeout"]), 60, 10 * seeds),
+                   folder=BUILD)
 
 
 def script_tests():
@@ -237,7 +240,10 @@ def parse_arguments():
     parser.add_argument("--only", metavar="NAME", help="only tests whose name contains NAME")
     parser.add_argument("--list", action="store_true", help="names the tests and ends")
     parser.add_argument("--jobs", type=int, default=2, help="tests at a time (2)")
+    parser.add_argument("--seeds", type=int, metavar="N", help="seeds of the simulator (200)")
     options = parser.parse_args()
+    if options.seeds:
+        os.environ[SEEDS] = str(options.seeds)
     unknown = [s for s in options.suites if s not in SUITES]
     if unknown:
         parser.error(f"no suite {unknown[0]!r}; there are: {' '.join(SUITES)}")

@@ -1,0 +1,59 @@
+/* No limit exceeded by one message, counted when the write with the dot was made: windows slide
+ * over what each server took. A write that came up short leaves a little later than it was
+ * permitted: windows are shorter by that. */
+#include "world.h"
+
+#include "base/alloc.h"
+
+#include <stdlib.h>
+
+#define SLACK_US 60000
+
+static int by_time(const void *a, const void *b)
+{
+    const int64_t *x = a, *y = b;
+    return (*x > *y) - (*x < *y);
+}
+
+static void check_window(const struct vserver *s, const int64_t *at, size_t n, uint64_t limit,
+                         int64_t span_us, const char *name, found_fn *found)
+{
+    if (!limit)
+        return;
+    for (size_t i = limit; i < n; i++)
+        if (at[i] - at[i - limit] < span_us - SLACK_US) {
+            found("%s: over its limit of %llu a %s: %llu within %.3f s, at %.3f s", s->name,
+                  (unsigned long long)limit, name, (unsigned long long)limit + 1,
+                  (double)(at[i] - at[i - limit]) / 1e6, (double)at[i] / 1e6);
+            return;
+        }
+}
+
+static void judge_server(uint32_t num, int64_t *at, found_fn *found)
+{
+    const struct vserver *s = &W->servers[num];
+    size_t n = 0;
+    for (uint32_t i = 0; i < W->n_mails; i++)
+        if (W->mails[i].server == num && W->mails[i].accepted)
+            at[n++] = W->mails[i].dot_us;
+    qsort(at, n, sizeof *at, by_time);
+    check_window(s, at, n, s->per_second, SECOND_US, "second", found);
+    check_window(s, at, n, s->per_minute, MINUTE_US, "minute", found);
+    check_window(s, at, n, s->per_hour, HOUR_US, "hour", found);
+    if (!s->calendar)
+        check_window(s, at, n, s->per_day, 24 * HOUR_US, "day", found);
+    if (s->most_connections > s->max_connections)
+        found("%s: %u connections, allowed are %u", s->name, s->most_connections,
+              s->max_connections);
+    if (s->max_messages && s->most_messages > s->max_messages)
+        found("%s: %u messages on a connection, allowed are %u", s->name, s->most_messages,
+              s->max_messages);
+}
+
+void judge_limits(found_fn *found)
+{
+    int64_t *at = alloc_many(int64_t, MAILS_MAX);
+    for (uint32_t i = 0; i < W->n_servers; i++)
+        judge_server(i, at, found);
+    free(at);
+}
