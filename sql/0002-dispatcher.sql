@@ -70,5 +70,63 @@ CREATE TABLE failover_server (      -- asked first once a server has failed
 
 -- ---- warm-up
 
+CREATE TABLE server_hour (          -- what became of attempts: gates of warm-up, reputation
+    server_num INTEGER NOT NULL,
+    start INTEGER NOT NULL,         -- steady wall ms, whole hours
+    provider TEXT NOT NULL,         -- mailbox provider, "other" too
+    taken INTEGER NOT NULL,         -- as the server's limits count
+    attempts INTEGER NOT NULL,
+    sent INTEGER NOT NULL,
+    hard INTEGER NOT NULL,          -- by verdict, whatever became of the message
+    soft INTEGER NOT NULL,
+    deferred INTEGER NOT NULL,
+    limited INTEGER NOT NULL,
+    blocked INTEGER NOT NULL,
+    content INTEGER NOT NULL,
+    unknown INTEGER NOT NULL,
+    complaints INTEGER NOT NULL DEFAULT 0,
+    opened INTEGER NOT NULL DEFAULT 0,
+    clicked INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (server_num, start, provider)
+) WITHOUT ROWID;
+
+CREATE TABLE warmup (
+    server_num INTEGER PRIMARY KEY,
+    plan TEXT NOT NULL,             -- JSON: caps of each day, gate, audience (engine/warmup_plan.h)
+    state INTEGER NOT NULL,         -- enum warmup_state
+    why TEXT NOT NULL,              -- who holds it, or what asks for a new one
+    opened_at INTEGER NOT NULL,     -- the day that runs, steady wall ms; 0: not opened yet
+    closes_at INTEGER NOT NULL,
+    classes INTEGER NOT NULL,       -- mask of engagement classes of that day
+    last_sent_at INTEGER NOT NULL,  -- begin of the last day with a message; 0: none yet
+    started_at INTEGER NOT NULL
+);
+
+CREATE TABLE warmup_line (          -- where the server, and a mailbox provider there, stands
+    server_num INTEGER NOT NULL,
+    provider TEXT NOT NULL,         -- '' : the server
+    day INTEGER NOT NULL,           -- of sending, 1 first
+    cap INTEGER NOT NULL,           -- of the day that runs
+    why TEXT NOT NULL,              -- what the last day led to
+    PRIMARY KEY (server_num, provider)
+) WITHOUT ROWID;
+
+CREATE TABLE warmup_day (           -- days that are over
+    server_num INTEGER NOT NULL,
+    provider TEXT NOT NULL,
+    opened_at INTEGER NOT NULL,
+    day INTEGER NOT NULL,
+    cap INTEGER NOT NULL,
+    sent INTEGER NOT NULL,
+    answers INTEGER NOT NULL,
+    hard INTEGER NOT NULL,
+    deferred INTEGER NOT NULL,
+    blocked INTEGER NOT NULL,
+    complaints INTEGER NOT NULL,
+    move INTEGER NOT NULL,          -- enum warmup_move
+    why TEXT NOT NULL,
+    PRIMARY KEY (server_num, provider, opened_at)
+) WITHOUT ROWID;
+
 -- ---- reputation
 

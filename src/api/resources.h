@@ -23,6 +23,15 @@ void on_groups_add(struct http_request *r);
 void on_groups_show(struct http_request *r);
 void on_groups_set(struct http_request *r);
 void on_groups_remove(struct http_request *r);
+/* warmups.c */
+void on_warmups_list(struct http_request *r);
+void on_warmups_show(struct http_request *r);
+void on_warmups_plans(struct http_request *r);
+void on_warmups_start(struct http_request *r);
+void on_warmups_stop(struct http_request *r);
+void on_warmups_hold(struct http_request *r);
+void on_warmups_release(struct http_request *r);
+void on_warmups_skip(struct http_request *r);
 /* people.c */
 void on_lists_list(struct http_request *r);
 void on_lists_add(struct http_request *r);

@@ -27,6 +27,15 @@ const struct http_route http_routes[] = {
     {HTTP_PATCH, "/v1/groups/{}", on_groups_set, "servers:write", JSON, false},
     {HTTP_DELETE, "/v1/groups/{}", on_groups_remove, "servers:write", 0, false},
 
+    {HTTP_GET, "/v1/warmups", on_warmups_list, "servers:read", 0, false},
+    {HTTP_GET, "/v1/warmups:plans", on_warmups_plans, "servers:read", 0, false},
+    {HTTP_POST, "/v1/warmups", on_warmups_start, "servers:write", JSON, false},
+    {HTTP_GET, "/v1/warmups/{}", on_warmups_show, "servers:read", 0, false},
+    {HTTP_DELETE, "/v1/warmups/{}", on_warmups_stop, "servers:write", 0, false},
+    {HTTP_POST, "/v1/warmups/{}/hold", on_warmups_hold, "servers:write", JSON, false},
+    {HTTP_POST, "/v1/warmups/{}/release", on_warmups_release, "servers:write", JSON, false},
+    {HTTP_POST, "/v1/warmups/{}/skip", on_warmups_skip, "servers:write", JSON, false},
+
     {HTTP_GET, "/v1/lists", on_lists_list, "contacts:read", 0, false},
     {HTTP_POST, "/v1/lists", on_lists_add, "contacts:write", JSON, false},
     {HTTP_GET, "/v1/lists/{}", on_lists_show, "contacts:read", 0, false},

@@ -105,6 +105,21 @@ static const struct option group_set_options[] = {
         .choices = "round-robin|weighted|priority"), GROUP_OPTIONS,
     OPT(ARG_NAME, "new-name", "NAME", "new_name", "another name"), END};
 
+static const struct option warmup_start_options[] = {
+    OPT(ARG_NAME, "plan", "NAME", "plan", "a plan of warmup plans"),
+    OPT(ARG_TEXT, "table", "N,N,N", "curve", "or a cap for each day of sending"),
+    OPT(ARG_TEXT, "curve", "CURVE", "curve", "or linear:50-10000/30, exponential:50-100000*1.4"),
+    OPT(ARG_COUNT, "from-day", "N", "from_day", "begin at this day", RANGE(1, 366)),
+    OPT(ARG_TEXT, "provider", "P=CURVE", "provider", "a curve of its own for a mailbox provider: gmail=40% or gmail=20,40,80",
+        .flags = OPT_REPEAT),
+    OPT(ARG_TEXT, "classes", "DAY:CLASS...", "classes", "engagement classes allowed: \"1:2 8:4\" is 1 to 2, from day 8 to 4"),
+    OPT(ARG_COUNT, "unknown", "CLASS", "unknown", "class of contacts of whom nothing is known (default 4)", RANGE(1, 7)),
+    OPT(ARG_DECIMAL, "hard-bounces", "PERCENT", "hard_bounces", "a good day has at most these (default 2)"),
+    OPT(ARG_DECIMAL, "complaints", "PERCENT", "complaints", "and these (default 0.1)"),
+    OPT(ARG_DECIMAL, "deferrals", "PERCENT", "deferrals", "and these (default 10)"), END};
+static const struct option warmup_skip_options[] = {
+    OPT(ARG_COUNT, "days", "N", "days", "days to go forward (default 1)", RANGE(1, 366)), END};
+
 static const struct option contact_add_options[] = {
     OPT(ARG_NAME, "list", "NAME", "list", "list to be on"),
     OPT(ARG_PAIR, "field", "F=VALUE", NULL, "field of the contact", .flags = OPT_REPEAT), END};
@@ -294,6 +309,18 @@ const struct command commands[] = {
     COMMAND("group", "show", "NAME", cmd_group_show, NULL, CLIENT, "one group with its servers", NULL),
     COMMAND("group", "set", "NAME", cmd_group_set, group_set_options, CLIENT, "change a group; acts at once", NULL),
     COMMAND("group", "remove", "NAME", cmd_group_remove, NULL, ASKS, "remove a group", NULL),
+
+    COMMAND("warmup", "plans", "", cmd_warmup_plans, NULL, CLIENT, "plans to warm a new server up by", NULL),
+    COMMAND("warmup", "start", "SERVER", cmd_warmup_start, warmup_start_options, CLIENT, "warm a server up: a cap a day that rises",
+        "Example:\n  postfleet warmup start alpha --plan standard-45\n"
+        "  postfleet warmup start beta --table 50,100,200,400 --provider gmail=40%\n"
+        "Days without a message do not count; a day with too many bounces, complaints or deferrals is\n"
+        "done again, block replies lead two days back. Other servers of the group take the rest."),
+    COMMAND("warmup", "status", "[SERVER]", cmd_warmup_status, NULL, CLIENT, "day, cap and use, planned and actual", NULL),
+    COMMAND("warmup", "hold", "SERVER", cmd_warmup_hold, NULL, CLIENT, "stay at this day", NULL),
+    COMMAND("warmup", "release", "SERVER", cmd_warmup_release, NULL, CLIENT, "go on after a hold or 30 idle days", NULL),
+    COMMAND("warmup", "skip", "SERVER", cmd_warmup_skip, warmup_skip_options, CLIENT, "go days forward; the cap rises at once", NULL),
+    COMMAND("warmup", "stop", "SERVER", cmd_warmup_stop, NULL, ASKS, "end it; the server sends without a cap", NULL),
 
     COMMAND("list", "add", "NAME", cmd_list_add, NULL, CLIENT, "add a list of contacts", NULL),
     COMMAND("list", "list", "", cmd_list_list, NULL, CLIENT, "all lists", NULL),

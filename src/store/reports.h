@@ -34,6 +34,13 @@ bool report_groups(struct db *db, const struct report_page *p, json_t **out,
                    struct err *e) MUST_USE;
 bool report_group(struct db *db, const char *name, json_t **out, struct err *e) MUST_USE;
 
+/* Warm-ups of servers: where each stands; one with its curve and the days that are over. */
+bool report_warmups(struct db *db, const struct report_page *p, json_t **out,
+                    struct err *e) MUST_USE;
+bool report_warmup(struct db *db, const char *server, json_t **out, struct err *e) MUST_USE;
+const char *report_lifecycle(struct db *db,
+                             uint16_t server_num); /* "warming" "active" "reserve" "resting" */
+
 bool report_lists(struct db *db, const struct report_page *p, json_t **out, struct err *e) MUST_USE;
 bool report_list(struct db *db, const char *name, json_t **out, struct err *e) MUST_USE;
 /* list: NULL for all contacts. */

@@ -222,6 +222,7 @@ static json_t *server_json(void *arg, struct db *db, struct stmt *s)
         quota ? json_incref(quota) : quota_of(s), "weight", (json_int_t)weight, "effective_weight",
         live_field(live, "effective_weight"), "latency_ms_p50", live_field(live, "latency_ms_p50"),
         "latency_ms_p95", live_field(live, "latency_ms_p95"));
+    json_object_set_new(j, "lifecycle", json_string(report_lifecycle(db, (uint16_t)num)));
     if (!v->full) {
         json_decref(memberships);
         return j;

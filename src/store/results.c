@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "base/map.h"
+#include "store/hours.h"
 #include "store/tally.h"
 
 #include <stdio.h>
@@ -32,12 +33,14 @@ struct results {
     size_t n_counts, cap_counts;
     struct use *uses;
     size_t n_uses, cap_uses;
+    struct hours *hours;
 };
 
 struct results *results_new(void)
 {
     struct results *r = alloc_one(struct results);
     r->index = map_str_new();
+    r->hours = hours_new();
     return r;
 }
 
@@ -48,6 +51,7 @@ void results_free(struct results **rp)
     if (!r)
         return;
     map_str_free(&r->index);
+    hours_free(&r->hours);
     free(r->counts);
     free(r->uses);
     free(r);
@@ -58,6 +62,7 @@ void results_drop(struct results *r)
     map_str_free(&r->index);
     r->index = map_str_new();
     r->n_counts = r->n_uses = 0;
+    hours_drop(r->hours);
 }
 
 static void count(struct results *r, uint32_t campaign_num, uint16_t server_num,
@@ -278,6 +283,7 @@ static void count_outcome(struct results *r, const struct outcome *o)
     use(r, o, 60);
     use(r, o, 3600);
     use(r, o, 86400);
+    hours_count(r->hours, o);
 }
 
 bool results_add(struct results *r, struct db *db, const struct outcome *o, int64_t wall_ms,
@@ -325,7 +331,7 @@ static bool flush_counts(struct results *r, struct db *db, struct err *e)
 
 bool results_flush(struct results *r, struct db *db, struct err *e)
 {
-    if (!flush_counts(r, db, e))
+    if (!flush_counts(r, db, e) || !hours_flush(r->hours, db, e))
         return false;
     for (size_t i = 0; i < r->n_uses; i++) {
         struct use *u = &r->uses[i];
