@@ -211,6 +211,7 @@ static void read_row(struct reading *r, struct stmt *s)
         r->list_names = alloc_resize(r->list_names, r->cap * sizeof *r->list_names);
     }
     r->list_names[r->n] = str_dup(db_text(s, 13));
+    k->deadline = db_i64(s, 14);
     r->list[r->n++] = k;
 }
 
@@ -221,7 +222,7 @@ static bool read_work(struct ledger_job *lj, struct db *db, struct err *e)
         db_stmt(db,
                 "SELECT c.num, c.name, c.list_id, c.group_num, c.lane, c.from_address, "
                 "c.reply_to, c.state, c.walked, c.subject, c.html, c.text, "
-                "c.started_at, l.name FROM campaign c JOIN list l ON l.id = c.list_id "
+                "c.started_at, l.name, c.deadline FROM campaign c JOIN list l ON l.id = c.list_id "
                 "WHERE c.state IN (2, 3)",
                 e);
     bool row = true, ok = s != NULL;
@@ -251,6 +252,7 @@ static void apply_campaign(struct core *c, const struct campaign *k, const char 
     bool was_paused = r->state == RUN_PAUSED;
     r->lane = k->lane;
     r->group_num = k->group_num;
+    r->deadline = k->deadline;
     r->state = runs ? RUN_RUNNING : RUN_PAUSED;
     if (k->state == CAMPAIGN_RUNNING && !k->walked)
         r->walked = false;

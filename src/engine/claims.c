@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/log.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 /* The memory that a lane's claims may fill, the lanes below included. */
@@ -15,6 +16,11 @@ static const uint32_t queue_room[LANE_COUNT] = {[LANE_TRANSACTIONAL] = READY_MAX
 static const uint32_t slice_room[LANE_COUNT] = {[LANE_TRANSACTIONAL] = READY_MAX / 4 * 3,
                                                 [LANE_PRIORITY] = READY_MAX / 4 * 3,
                                                 [LANE_BULK] = READY_MAX / 8 * 5};
+
+#define FLOWS_MS       10000 /* a campaign that sent within this time flows */
+#define PARKED_LONG_MS 1000  /* a class that waits for longer is not what the campaign waits for */
+#define POSTPONE_MS    60000
+#define POSTPONE_BITE  500
 
 /* ---- leases become jobs */
 
@@ -51,6 +57,8 @@ static void start_job(struct core *c, struct job *j)
     bool orphan = j->item->campaign_num && (!j->run || j->run->state == RUN_OVER);
     if (j->run)
         j->run->ready++;
+    if (j->run && j->run->deadline && !j->item->expires_at)
+        j->item->expires_at = j->run->deadline;
     j->place = JOB_OVER;
     if (orphan)
         settle_without_attempt(j, MESSAGE_CANCELLED, "its campaign was cancelled");
@@ -333,12 +341,35 @@ static void close_empty_lease(struct core *c, uint32_t campaign_num, uint64_t fi
     ledger_post(c->ledger, &k->lj);
 }
 
+/* Messages of a campaign in memory that wait on something, while others of it flow. */
+static uint32_t parked_of(const struct core *c, const struct run *r)
+{
+    uint32_t n = 0;
+    int64_t now = core_steady(c);
+    if (loop_now_ms(c->loop) - r->flowed_at > FLOWS_MS)
+        return 0;
+    for (uint32_t i = 0; i < c->parked.n; i++) {
+        const struct class *k = container_of(c->parked.at[i], struct class, parked);
+        if (k->campaign_num == r->num && k->bound != BOUND_BUSY &&
+            now - k->parked_since > PARKED_LONG_MS)
+            n += k->n;
+    }
+    return n;
+}
+
+/* What waits on a sick provider or the like does not stand in the way of the rest. */
+static bool has_enough(const struct core *c, const struct run *r)
+{
+    if (r->ready < READY_LOW)
+        return false;
+    return r->ready >= READY_MAX / 8 || r->ready - MIN(r->ready, parked_of(c, r)) >= READY_LOW;
+}
+
 static void claim_campaign(struct core *c, struct run *r)
 {
-    uint32_t window = MIN((uint32_t)READY_PER_CAMPAIGN, (uint32_t)READY_MAX / 8);
     bool cancels = r->state == RUN_OVER && r->n_parked_leases;
     if (r->claiming || loop_now_ms(c->loop) < r->retry_claim_at ||
-        (r->state != RUN_RUNNING && !cancels) || r->ready >= MIN(window, (uint32_t)READY_LOW) ||
+        (r->state != RUN_RUNNING && !cancels) || has_enough(c, r) ||
         (r->walked && !r->n_parked_leases) || (!cancels && c->n_ready >= slice_room[r->lane]))
         return;
     struct claim *k = claim_new(c);
@@ -450,12 +481,54 @@ static void give_back(struct core *c, struct box *b)
     box_free(b);
 }
 
+/* One class fills the campaign's share of memory and the others could go on: the longest parked
+ * messages of it wait in the queue instead. */
+static void postpone_class(struct core *c, struct class *k)
+{
+    int64_t due = MAX(k->free_at, core_steady(c) + POSTPONE_MS);
+    uint32_t left = POSTPONE_BITE;
+    char why[256];
+    snprintf(why, sizeof why, "%s", k->why);
+    list_each_safe(it, &k->ready)
+    {
+        if (left-- == 0)
+            return;
+        settle_postpone(list_entry(it, struct job, link), due, why);
+    }
+}
+
+static void make_room(struct core *c, const struct run *r)
+{
+    struct class *most = NULL;
+    int64_t now = core_steady(c);
+    if (r->ready < READY_MAX / 8 || parked_of(c, r) < READY_MAX / 16)
+        return;
+    for (uint32_t i = 0; i < c->parked.n; i++) {
+        struct class *k = container_of(c->parked.at[i], struct class, parked);
+        bool parked = k->bound != BOUND_BUSY && now - k->parked_since > PARKED_LONG_MS;
+        if (k->campaign_num == r->num && parked && (!most || k->n > most->n))
+            most = k;
+    }
+    if (most)
+        postpone_class(c, most);
+}
+
+static void make_room_for_all(struct core *c)
+{
+    size_t pos = 0;
+    uint64_t num = 0;
+    void *r = NULL;
+    while (map_u64_next(c->runs, &pos, &num, &r))
+        make_room(c, r);
+}
+
 /* Only boxes none of whose outcomes is under way: their strings are borrowed by the ledger. */
 void campaigner_give_back(struct core *c)
 {
     int64_t now = core_steady(c);
     if (c->n_ready < READY_MAX / 8)
         return;
+    make_room_for_all(c);
     list_each_safe(it, &c->boxes)
     {
         struct box *b = list_entry(it, struct box, link);

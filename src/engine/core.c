@@ -191,6 +191,8 @@ static void make_books(struct core *c)
     c->runs = map_u64_new();
     c->claimed = map_u64_new();
     c->classes = map_str_new();
+    c->turns = map_u64_new();
+    c->owners = map_u64_new();
     c->results = results_new();
     list_init(&c->boxes);
     list_init(&c->waiting_intents);

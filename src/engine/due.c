@@ -8,6 +8,9 @@
 #include <stdlib.h>
 
 #define PICKS_PER_TURN 2000
+#define BULK_EVERY     20 /* bulk keeps at least a twentieth */
+#define SIZE_SMALL_LOG 20
+#define HOUR_MS        INT64_C(3600000)
 
 /* The domain that a server must be allowed to send from, lower case; "" : the server's own From. */
 static void from_domain(const struct job *j, char *out, size_t size)
@@ -20,28 +23,144 @@ static void from_domain(const struct job *j, char *out, size_t size)
         *p = ascii_lower(*p);
 }
 
-static struct class *class_of(struct core *c, struct job *j)
+/* Servers differ in what they take by size: one class for each power of two above a megabyte. */
+static uint8_t size_log(uint64_t size)
 {
-    char key[400], domain[256];
-    from_domain(j, domain, sizeof domain);
-    /* What was tried, or must keep its server, stands apart: it may wait where others need not. */
-    int n =
-        snprintf(key, sizeof key, "%d/%u/%u/%u/%u/%d/%s", j->item->lane, j->item->group_num,
-                 j->item->campaign_num, j->provider, j->item->keep_server, j->n_tried > 0, domain);
-    struct class *k = map_str_get(c->classes, str_from(key, (size_t)n));
-    if (k)
-        return k;
-    k = alloc_one(struct class);
+    uint8_t log = 0;
+    while (log < 40 && (UINT64_C(1) << log) < size)
+        log++;
+    return log <= SIZE_SMALL_LOG ? 0 : log;
+}
+
+static uint64_t size_of(const struct job *j)
+{
+    return j->blob.n ? j->blob.n : j->item->body.n;
+}
+
+static struct turn *turn_of(struct core *c, enum lane lane, uint32_t group_num)
+{
+    uint64_t key = (uint64_t)lane << 32 | group_num;
+    struct turn *t = map_u64_get(c->turns, key);
+    if (t)
+        return t;
+    t = alloc_one(struct turn);
+    list_init(&t->link);
+    list_init(&t->owners);
+    t->lane = lane;
+    t->group_num = group_num;
+    map_u64_set(c->turns, key, t);
+    return t;
+}
+
+static struct owner *owner_of(struct core *c, struct turn *t, uint32_t campaign_num,
+                              uint32_t credential_num)
+{
+    uint64_t who = campaign_num ? (uint64_t)campaign_num << 1 | 1 : (uint64_t)credential_num << 1;
+    uint64_t key = hash_u64(who ^ hash_u64((uint64_t)t->lane << 32 | t->group_num));
+    struct owner *o = map_u64_get(c->owners, key);
+    if (o)
+        return o;
+    o = alloc_one(struct owner);
+    list_init(&o->link);
+    list_init(&o->classes);
+    o->turn = t;
+    o->campaign_num = campaign_num;
+    map_u64_set(c->owners, key, o);
+    return o;
+}
+
+static struct class *class_new(struct core *c, const struct job *j, const char *domain,
+                               uint16_t home, uint8_t size)
+{
+    struct class *k = alloc_one(struct class);
     list_init(&k->link);
     list_init(&k->ready);
     k->lane = j->item->lane;
     k->group_num = j->item->group_num ? j->item->group_num : c->default_group;
     k->campaign_num = j->item->campaign_num;
+    k->credential_num = j->item->credential_num;
     k->provider = j->provider;
+    k->home = home;
+    k->size_log = size;
+    k->needs_utf8 = j->needs_utf8;
     k->is_special = j->n_tried > 0 || j->item->keep_server;
     snprintf(k->from_domain, sizeof k->from_domain, "%s", domain);
-    map_str_set(c->classes, str_from(key, (size_t)n), k);
+    k->owner = owner_of(c, turn_of(c, k->lane, k->group_num), k->campaign_num, k->credential_num);
     return k;
+}
+
+static struct class *class_of(struct core *c, struct job *j)
+{
+    char key[400], domain[256];
+    uint32_t group = j->item->group_num ? j->item->group_num : c->default_group;
+    uint16_t home = fleet_home(c->fleet, group, hash_bytes(j->item->key.p, j->item->key.n, 0));
+    uint8_t size = size_log(size_of(j));
+    from_domain(j, domain, sizeof domain);
+    /* What was tried, or must keep its server, stands apart: it may wait where others need not. */
+    int n = snprintf(key, sizeof key, "%d/%u/%u/%u/%u/%u/%u/%u/%d/%d/%s", j->item->lane, group,
+                     j->item->campaign_num, j->item->credential_num, j->provider,
+                     j->item->keep_server, home, size, j->needs_utf8, j->n_tried > 0, domain);
+    struct class *k = map_str_get(c->classes, str_from(key, (size_t)n));
+    if (!k) {
+        k = class_new(c, j, domain, home, size);
+        map_str_set(c->classes, str_from(key, (size_t)n), k);
+    }
+    return k;
+}
+
+/* ---- turns: lane, group, owner (by its credit), class */
+
+static void enter(struct core *c, struct class *k)
+{
+    struct owner *o = k->owner;
+    struct turn *t = o->turn;
+    list_push_back(&o->classes, &k->link);
+    if (list_empty(&o->link))
+        list_push_back(&t->owners, &o->link);
+    if (list_empty(&t->link))
+        list_push_back(&c->lanes[t->lane], &t->link);
+}
+
+static void withdraw(struct class *k)
+{
+    struct owner *o = k->owner;
+    k->is_runnable = false;
+    list_remove(&k->link);
+    if (list_empty(&o->classes))
+        list_remove(&o->link);
+    if (list_empty(&o->turn->owners))
+        list_remove(&o->turn->link);
+}
+
+static void to_end(struct list *of, struct list *n)
+{
+    list_remove(n);
+    list_push_back(of, n);
+}
+
+/* A deadline that is near gives a campaign longer turns, up to eight messages. */
+static uint32_t credit_of(struct core *c, const struct owner *o)
+{
+    struct run *r = o->campaign_num ? campaigner_run(c, o->campaign_num) : NULL;
+    int64_t left = r && r->deadline ? r->deadline - core_steady(c) : INT64_MAX;
+    return left < HOUR_MS ? 8 : left < 6 * HOUR_MS ? 4 : left < 24 * HOUR_MS ? 2 : 1;
+}
+
+static void next_turn(struct core *c, struct class *k)
+{
+    struct owner *o = k->owner;
+    struct turn *t = o->turn;
+    if (k->is_runnable)
+        to_end(&o->classes, &k->link);
+    if (o->credit > 1) {
+        o->credit--;
+        return;
+    }
+    o->credit = credit_of(c, o);
+    if (!list_empty(&o->link))
+        to_end(&t->owners, &o->link);
+    if (!list_empty(&t->link))
+        to_end(&c->lanes[t->lane], &t->link);
 }
 
 static void make_runnable(struct core *c, struct class *k)
@@ -49,14 +168,13 @@ static void make_runnable(struct core *c, struct class *k)
     heap_remove(&c->parked, &k->parked);
     if (!k->is_runnable && k->n) {
         k->is_runnable = true;
-        list_push_back(&c->lanes[k->lane], &k->link);
+        enter(c, k);
     }
 }
 
 static void park(struct core *c, struct class *k, const struct pick *p, int64_t now)
 {
-    k->is_runnable = false;
-    list_remove(&k->link);
+    withdraw(k);
     if (!heap_has(&k->parked) && k->bound == BOUND_NONE)
         k->parked_since = now;
     k->bound = p->bound;
@@ -153,8 +271,7 @@ static bool pick_for(struct core *c, struct class *k)
     struct job *j = list_first(&k->ready, struct job, link);
     struct pick p;
     if (!j) {
-        k->is_runnable = false;
-        list_remove(&k->link);
+        withdraw(k);
         k->bound = BOUND_NONE;
         return false;
     }
@@ -164,6 +281,11 @@ static bool pick_for(struct core *c, struct class *k)
                     .lane = k->lane,
                     .from_domain = str_of(k->from_domain),
                     .provider = k->provider,
+                    .campaign_num = k->campaign_num,
+                    .credential_num = k->credential_num,
+                    .size = k->size_log ? UINT64_C(1) << k->size_log : 0,
+                    .needs_utf8 = k->needs_utf8,
+                    .home = k->home,
                     .n_tried = MIN(j->n_tried, (uint32_t)FLEET_TRIED_MAX),
                     .keep_server = j->item->keep_server};
     const struct policy *policy = core_policy(c, k->group_num);
@@ -204,25 +326,37 @@ static void wake_by_time(struct core *c)
         make_runnable(c, container_of(n, struct class, parked));
 }
 
+/* The highest lane first, but every twentieth pick is bulk's when it waits. */
+static struct class *next_class(struct core *c)
+{
+    bool bulk = !list_empty(&c->lanes[LANE_BULK]);
+    int lane = 0;
+    while (lane < LANE_COUNT - 1 && list_empty(&c->lanes[lane]))
+        lane++;
+    if (bulk && c->n_high >= BULK_EVERY - 1)
+        lane = LANE_BULK;
+    c->n_high = bulk && lane != LANE_BULK ? c->n_high + 1 : 0;
+    struct turn *t = list_first(&c->lanes[lane], struct turn, link);
+    struct owner *o = t ? list_first(&t->owners, struct owner, link) : NULL;
+    return o ? list_first(&o->classes, struct class, link) : NULL;
+}
+
 void due_run(struct core *c)
 {
+    static const struct pick paused = {.bound = BOUND_ADMIN, .why = "the campaign is paused"};
     wake_by_time(c);
     if (!core_may_send(c))
         return;
-    uint32_t left = PICKS_PER_TURN;
-    for (int lane = 0; lane < LANE_COUNT; lane++) {
-        while (left && !list_empty(&c->lanes[lane])) {
-            struct class *k = list_first(&c->lanes[lane], struct class, link);
-            left--;
-            if (!may_pick(c, k)) {
-                struct pick p = {.bound = BOUND_ADMIN,
-                                 .until = core_steady(c) + 1000,
-                                 .why = "the campaign is paused"};
-                park(c, k, &p, core_steady(c));
-            } else if (pick_for(c, k) && k->is_runnable) {
-                list_remove(&k->link);
-                list_push_back(&c->lanes[lane], &k->link);
-            }
+    for (uint32_t left = PICKS_PER_TURN; left; left--) {
+        struct class *k = next_class(c);
+        if (!k)
+            return;
+        if (!may_pick(c, k)) {
+            struct pick p = paused;
+            p.until = core_steady(c) + 1000;
+            park(c, k, &p, core_steady(c));
+        } else if (pick_for(c, k)) {
+            next_turn(c, k);
         }
     }
 }

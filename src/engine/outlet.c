@@ -6,6 +6,9 @@
 #include <stdlib.h>
 
 #define OPENS_PER_SECOND 50
+#define BULK_EVERY       20 /* bulk keeps at least a twentieth of a server */
+#define PACE_EARLY_MS    50 /* a dot may wait on its connection for the pace of its group ... */
+#define PACE_LOOK        32
 
 static void on_timer(void *arg)
 {
@@ -17,7 +20,8 @@ struct outlet *outlet_new(struct core *c, uint16_t num)
     struct outlet *o = alloc_one(struct outlet);
     o->num = num;
     o->core = c;
-    list_init(&o->backlog);
+    for (int l = 0; l < LANE_COUNT; l++)
+        list_init(&o->backlog[l]);
     list_init(&o->sessions);
     list_init(&o->dirty);
     o->timer = timer_new(c->loop, on_timer, o);
@@ -47,19 +51,31 @@ void outlet_dirty(struct outlet *o)
 void outlet_take(struct outlet *o, struct job *j)
 {
     j->place = JOB_BACKLOG;
-    list_push_back(&o->backlog, &j->link);
+    list_push_back(&o->backlog[j->item->lane], &j->link);
     o->n_backlog++;
     outlet_dirty(o);
+}
+
+void outlet_put_back(struct outlet *o, struct job *j)
+{
+    j->place = JOB_BACKLOG;
+    list_push_front(&o->backlog[j->item->lane], &j->link);
+    o->n_backlog++;
+    outlet_dirty(o);
+}
+
+void outlet_remove(struct outlet *o, struct job *j)
+{
+    list_remove(&j->link);
+    o->n_backlog--;
 }
 
 void outlet_unpick(struct job *j)
 {
     struct outlet *o = j->outlet;
     struct core *c = j->core;
-    if (j->place == JOB_BACKLOG) {
-        list_remove(&j->link);
-        o->n_backlog--;
-    }
+    if (j->place == JOB_BACKLOG)
+        outlet_remove(o, j);
     fleet_return(c->fleet, &j->hold, core_steady(c));
     render_forget(j);
     due_add(c, j, true);
@@ -67,8 +83,9 @@ void outlet_unpick(struct job *j)
 
 void outlet_return_backlog(struct outlet *o)
 {
-    while (!list_empty(&o->backlog))
-        outlet_unpick(list_entry(o->backlog.prev, struct job, link));
+    for (int l = 0; l < LANE_COUNT; l++)
+        while (!list_empty(&o->backlog[l]))
+            outlet_unpick(list_entry(o->backlog[l].prev, struct job, link));
 }
 
 void outlet_session_over(struct outlet *o, struct session *s)
@@ -90,14 +107,66 @@ static bool drop_dead(struct core *c, struct job *j)
     return dead;
 }
 
-static struct job *next_job(struct outlet *o)
+/* The first of a lane that can go: one whose group, campaign or provider has no room in its pace
+ * now lets others pass, and goes before nobody does only when its dot need not wait long. */
+static struct job *head_of(struct outlet *o, enum lane lane)
 {
-    while (!list_empty(&o->backlog)) {
-        struct job *j = list_first(&o->backlog, struct job, link);
-        if (!drop_dead(o->core, j))
+    struct core *c = o->core;
+    struct job *soon = NULL;
+    int64_t now = core_steady(c);
+    uint32_t looked = 0;
+    list_each_safe(it, &o->backlog[lane])
+    {
+        struct job *j = list_entry(it, struct job, link);
+        if (drop_dead(c, j))
+            continue;
+        int64_t at = fleet_pace_at(c->fleet, &j->hold, now);
+        if (at <= now)
             return j;
+        if (at <= now + PACE_EARLY_MS && !soon)
+            soon = j;
+        if (++looked == PACE_LOOK)
+            break;
     }
+    if (!soon && looked)
+        timer_at(o->timer, core_boot_of(c, now + PACE_EARLY_MS));
+    return soon;
+}
+
+/* One is kept free of bulk where transactional mail can come. */
+static bool lane_allows(struct outlet *o, enum lane lane, bool same_session)
+{
+    struct core *c = o->core;
+    uint32_t most = fleet_transactions_of(c->fleet, o->num, lane, core_steady(c));
+    return most > 0 && o->n_busy < most + same_session;
+}
+
+static struct job *next_job(struct outlet *o, bool same_session)
+{
+    bool bulk = !list_empty(&o->backlog[LANE_BULK]);
+    struct job *j = NULL;
+    if (bulk && o->n_high >= BULK_EVERY - 1 && lane_allows(o, LANE_BULK, same_session))
+        return head_of(o, LANE_BULK);
+    for (int l = 0; l < LANE_COUNT && !j; l++)
+        if (!list_empty(&o->backlog[l]) && lane_allows(o, (enum lane)l, same_session))
+            j = head_of(o, (enum lane)l);
+    return j;
+}
+
+struct job *outlet_head(struct outlet *o)
+{
+    for (int l = 0; l < LANE_COUNT; l++)
+        if (!list_empty(&o->backlog[l]))
+            return list_first(&o->backlog[l], struct job, link);
     return NULL;
+}
+
+static void give(struct outlet *o, struct session *s, struct job *j)
+{
+    bool bulk = !list_empty(&o->backlog[LANE_BULK]);
+    o->n_high = bulk && j->item->lane != LANE_BULK ? o->n_high + 1 : 0;
+    outlet_remove(o, j);
+    session_give(s, j);
 }
 
 /* Pace: a transaction whose dot would wait over a second is not begun. */
@@ -140,12 +209,10 @@ static bool give_all(struct outlet *o)
         while (session_can_take(s)) {
             if (!health_allows(o, s) || !core_may_send(c) || !pace_allows(o))
                 return gave;
-            struct job *j = next_job(o);
+            struct job *j = next_job(o, s->n_jobs > 0);
             if (!j || (j->stale_once && s->given && make_room(o, s)))
                 return gave;
-            list_remove(&j->link);
-            o->n_backlog--;
-            session_give(s, j);
+            give(o, s, j);
             gave = true;
         }
     }
@@ -154,15 +221,13 @@ static bool give_all(struct outlet *o)
 
 bool outlet_offer(struct outlet *o, struct session *s)
 {
-    if (!o->server || list_empty(&o->backlog) || !session_can_take(s) || !health_allows(o, s) ||
+    if (!o->server || !o->n_backlog || !session_can_take(s) || !health_allows(o, s) ||
         !core_may_send(o->core) || !pace_allows(o))
         return false;
-    struct job *j = next_job(o);
+    struct job *j = next_job(o, s->n_jobs > 0);
     if (!j || (j->stale_once && s->given))
         return false;
-    list_remove(&j->link);
-    o->n_backlog--;
-    session_give(s, j);
+    give(o, s, j);
     return true;
 }
 

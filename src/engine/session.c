@@ -90,10 +90,7 @@ static void again_on_fresh(struct session *s, struct job *j)
     struct outlet *o = s->outlet;
     j->stale_once = true;
     j->has_intent = j->dot_asked = j->dot_permitted = false;
-    j->place = JOB_BACKLOG;
-    list_push_front(&o->backlog, &j->link);
-    o->n_backlog++;
-    outlet_dirty(o);
+    outlet_put_back(o, j);
 }
 
 static void journal_end(struct job *j, bool withdrawn)
@@ -159,6 +156,8 @@ static void on_done(struct session *s, const struct smtp_event *ev)
         return;
     }
     if ((ev->stale || ev->reconnect) && !j->stale_once && !dot_left && !j->dot_permitted) {
+        if (ev->code == 421)
+            fleet_ended_after(s->core->fleet, s->outlet->num, s->given - 1, core_steady(s->core));
         again_on_fresh(s, j);
         return;
     }
@@ -168,8 +167,7 @@ static void on_done(struct session *s, const struct smtp_event *ev)
                          .text = ev->text,
                          .conversation = smtp_client_transcript(s->smtp),
                          .dot_left = dot_left,
-                         .was_fresh = s->given == 1,
-                         .nth = s->given - (s->n_jobs > 0)};
+                         .was_fresh = s->given == 1};
     memcpy(end.enhanced, ev->enhanced, sizeof end.enhanced);
     if (ev->end == SMTP_END_LOST || ev->end == SMTP_END_UNCERTAIN)
         end.loss = ev->code ? LOSS_NONE : LOSS_CLOSED;
@@ -182,15 +180,14 @@ static void on_done(struct session *s, const struct smtp_event *ev)
 static void connection_failed(struct session *s, const struct ending *end)
 {
     struct outlet *o = s->outlet;
-    struct job *j = list_first(&o->backlog, struct job, link);
+    struct job *j = outlet_head(o);
     bool has_carried = s->is_ready && s->given > 0;
     if (has_carried || s->is_probe || !j) {
         if (!has_carried || s->is_probe)
             settle_connection(o, end, s->is_probe, false);
         return;
     }
-    list_remove(&j->link);
-    o->n_backlog--;
+    outlet_remove(o, j);
     settle_attempt(j, end);
 }
 
@@ -261,6 +258,8 @@ static void on_ready(struct session *s)
     s->idle_since = loop_now_ms(s->core->loop);
     s->outlet->handshakes++;
     s->outlet->resumed += conn_tls_resumed(s->conn);
+    const struct smtp_caps *caps = smtp_client_caps(s->smtp);
+    fleet_learn(s->core->fleet, s->outlet->num, caps->size_max, caps->utf8);
     if (s->is_probe) {
         struct ending end = {.end = SMTP_END_ACCEPTED};
         settle_connection(s->outlet, &end, true, true);
@@ -447,7 +446,7 @@ bool session_can_take(struct session *s)
         return false;
     if (take == SMTP_TAKE_IDLE)
         return s->n_jobs == 0;
-    struct job *head = list_first(&s->outlet->backlog, struct job, link);
+    struct job *head = outlet_head(s->outlet);
     return s->n_jobs == 1 && cfg->limits.pause_between_ms == 0 && head &&
            head->item->lane != LANE_TRANSACTIONAL;
 }

@@ -238,7 +238,6 @@ static void report(struct job *j, const struct ending *end, const struct classif
                        .hold = j->hold,
                        .is_message = true,
                        .code = end->code,
-                       .nth = end->nth,
                        .is_ours = end->is_ours,
                        .verdict = cl->verdict,
                        .fault = cl->fault,
@@ -339,7 +338,8 @@ static void put_later(struct job *j, struct entry *x, const struct step *st, con
     x->o.attempts = j->item->attempts + st->counts;
     x->o.resends = j->item->resends + st->is_resend;
     x->o.tries = j->item->tries;
-    x->o.keep_server = st->keep_server && j->outlet ? j->outlet->num : 0;
+    bool stays = st->keep_server || fleet_sticks(j->core->fleet, j->hold.group_num);
+    x->o.keep_server = stays && j->outlet ? j->outlet->num : 0;
     x->o.queue_why = keep(j->core, str_of(why), 200);
     x->o.kind = OUTCOME_LATER;
 }
@@ -359,8 +359,10 @@ static void count_result(struct job *j, const struct step *st, enum verdict v)
 {
     struct core *c = j->core;
     c->sent += st->state == MESSAGE_SENT;
-    if (j->run)
-        j->run->sent += st->state == MESSAGE_SENT;
+    if (j->run && st->state == MESSAGE_SENT) {
+        j->run->sent++;
+        j->run->flowed_at = loop_now_ms(c->loop);
+    }
     c->failovers += st->kind == STEP_NEXT_SERVER;
     if (v != VERDICT_UNCERTAIN)
         return;
@@ -441,6 +443,17 @@ void settle_hold(struct job *j, const char *why)
     leave(j, x);
 }
 
+void settle_postpone(struct job *j, int64_t due, const char *why)
+{
+    struct step st = {.kind = STEP_LATER, .due = due};
+    struct entry *x = begin_outcome(j, OUTCOME_LATER, MESSAGE_QUEUED);
+    uint16_t kept = j->item->keep_server;
+    j->outlet = NULL;
+    put_later(j, x, &st, why);
+    x->o.keep_server = kept;
+    leave(j, x);
+}
+
 void settle_round_over(struct job *j, const struct pick *p)
 {
     struct core *c = j->core;
@@ -449,6 +462,13 @@ void settle_round_over(struct job *j, const struct pick *p)
     if (p->bound == BOUND_FROM && j->n_tried == 0) {
         settle_without_attempt(j, MESSAGE_FAILED,
                                "no server of its group may send this From address");
+        return;
+    }
+    if ((p->bound == BOUND_SIZE || p->bound == BOUND_CHARSET) && j->n_tried == 0) {
+        settle_without_attempt(j, MESSAGE_FAILED,
+                               p->bound == BOUND_SIZE
+                                   ? "no server of its group takes a message of this size"
+                                   : "no server of its group offers SMTPUTF8, which it needs");
         return;
     }
     if (j->last_verdict == VERDICT_PROTOCOL && j->last_permanent && p->bound == BOUND_TRIED) {

@@ -42,7 +42,6 @@
 #include "store/secrets.h"
 
 #define READY_MAX           65536 /* claimed messages in memory */
-#define READY_PER_CAMPAIGN  4000
 #define READY_LOW           1500
 #define LEDGER_BEHIND_MS    1000 /* no transaction starts while results are older than this */
 #define PARKED_MAX_MS       60000
@@ -72,11 +71,13 @@ struct run { /* a campaign at work */
     enum run_state state;
     enum lane lane;
     uint32_t group_num;
+    int64_t deadline; /* what is not sent by then is given up; 0: none */
     struct content *content;
     bool walked, claiming, is_finishing;
     uint32_t ready;     /* jobs in memory */
     uint32_t uncertain; /* since start, own stops not counted */
     uint64_t sent;
+    int64_t flowed_at;       /* boot ms: its last message was sent */
     uint64_t *parked_leases; /* open leases that are not in memory */
     size_t n_parked_leases, cap_parked_leases;
     int64_t retry_claim_at;  /* boot ms */
@@ -96,11 +97,16 @@ struct box { /* a lease in memory with its jobs */
 
 struct class
 {                            /* ready messages that are alike for the dispatcher */
-    struct list link;        /* in core->lanes[] while runnable */
+    struct list link;        /* in owner->classes while runnable */
+    struct owner *owner;     /* whose turn it takes */
     struct heap_node parked; /* key: steady ms */
     enum lane lane;
     uint32_t group_num, campaign_num, provider;
     char from_domain[256];
+    uint32_t credential_num;
+    uint16_t home;    /* stickiness: the server of its recipients; 0: none */
+    uint8_t size_log; /* messages of up to 2^size_log bytes; 0: small */
+    bool needs_utf8;
     struct list ready;
     uint32_t n;
     bool is_runnable;
@@ -110,6 +116,21 @@ struct class
     int64_t free_at; /* steady ms when time alone lets it go on; 0: not known */
     int64_t parked_since;
     char why[256];
+};
+
+struct owner {        /* a campaign or a credential within a lane and a group: turns are its */
+    struct list link; /* in turn->owners while a class of it is runnable */
+    struct turn *turn;
+    struct list classes;
+    uint32_t campaign_num;
+    uint32_t credit; /* messages left of its turn */
+};
+
+struct turn {         /* a group within a lane */
+    struct list link; /* in core->lanes[] while an owner of it is in turn */
+    enum lane lane;
+    uint32_t group_num;
+    struct list owners;
 };
 
 enum job_place { JOB_READY, JOB_DESK, JOB_BACKLOG, JOB_WIRE, JOB_OVER, JOB_EARLY };
@@ -182,7 +203,8 @@ struct outlet { /* a server at work */
     uint16_t num;
     struct core *core;
     struct server_ref *server;
-    struct list backlog; /* rendered jobs */
+    struct list backlog[LANE_COUNT]; /* rendered jobs */
+    uint32_t n_high;                 /* given in a row from above bulk while bulk waits */
     uint32_t n_backlog, n_rendering, n_wire;
     struct list sessions;
     uint32_t n_sessions, n_connecting;
@@ -234,7 +256,9 @@ struct core {
     struct list boxes;
     uint32_t n_ready; /* jobs in memory */
     struct map_str *classes;
-    struct list lanes[LANE_COUNT]; /* runnable classes */
+    struct map_u64 *turns, *owners;
+    struct list lanes[LANE_COUNT]; /* turns with something runnable */
+    uint32_t n_high;               /* picks in a row above bulk while bulk is runnable */
     struct heap parked;            /* classes that wait */
     struct map_u64 *jobs;          /* message id -> job */
     struct map_u64 *cancelled;     /* message id -> steady ms of the word; NULL: none yet */
@@ -319,7 +343,11 @@ void render_forget(struct job *j); /* frees what was rendered */
 /* outlet.c */
 struct outlet *outlet_new(struct core *c, uint16_t num);
 void outlet_free(struct outlet **o);
-void outlet_take(struct outlet *o, struct job *j); /* rendered: to the backlog */
+void outlet_take(struct outlet *o, struct job *j);     /* rendered: to the backlog */
+void outlet_put_back(struct outlet *o, struct job *j); /* to the head of the backlog */
+/* The message that would go next; NULL: none. outlet_remove takes it out of the backlog. */
+struct job *outlet_head(struct outlet *o);
+void outlet_remove(struct outlet *o, struct job *j);
 void outlet_dirty(struct outlet *o);
 /* Gives this session the next message before it writes, so that dot and envelope leave together.
  * True: it got one. */
@@ -365,7 +393,6 @@ struct ending { /* how an attempt ended */
     uint8_t enhanced[3];
     struct str text, conversation;
     bool dot_left, was_fresh, refused_by_host;
-    uint32_t nth;    /* the n-th message of its connection; 0: none was made */
     bool is_ours;    /* we closed the connection ourselves */
     const char *why; /* overrides the reply as the reason; NULL: none */
 };
@@ -376,6 +403,8 @@ void settle_unable(struct job *j, const struct ending *end);
 void settle_without_attempt(struct job *j, enum message_state state, const char *why);
 /* Keeps a message until the user releases it. */
 void settle_hold(struct job *j, const char *why);
+/* Waits in the queue instead of in memory until `due` (steady ms): others need the room. */
+void settle_postpone(struct job *j, int64_t due, const char *why);
 /* No server can take it in this round. */
 void settle_round_over(struct job *j, const struct pick *p);
 /* A connection ended without a message. */

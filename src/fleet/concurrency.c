@@ -21,20 +21,20 @@ static bool is_pressure(const struct report *r)
            (connection || r->code == 421);
 }
 
-static void learn(struct fserver *s, const struct report *r, int64_t now_ms)
+void fleet_ended_after(struct fleet *f, uint16_t num, uint32_t messages, int64_t now_ms)
 {
-    if (r->code != 421 || r->nth < 2)
+    struct fserver *s = fleet_find(f, num);
+    if (!s || messages == 0)
         return;
-    uint32_t done = r->nth - 1;
-    s->n_ended_after = done == s->ended_after ? s->n_ended_after + 1 : 1;
-    s->ended_after = done;
+    s->n_ended_after = messages == s->ended_after ? s->n_ended_after + 1 : 1;
+    s->ended_after = messages;
     if (s->n_ended_after < LEARN_SEEN)
         return;
-    s->learned_most = done;
+    s->learned_most = messages;
     s->learned_until = now_ms + LEARNED_MS;
 }
 
-void concurrency_report(struct fserver *s, const struct report *r, int64_t now_ms)
+void concurrency_report(struct fserver *s, const struct report *r)
 {
     double most = MAX(s->limits.max_connections, 1u);
     double n = s->concurrency > 0 ? MIN(s->concurrency, most) : most;
@@ -43,8 +43,6 @@ void concurrency_report(struct fserver *s, const struct report *r, int64_t now_m
     else if (r->is_message && r->verdict == VERDICT_ACCEPTED)
         n = MIN(n + 1 / n, most);
     s->concurrency = n;
-    if (r->is_message)
-        learn(s, r, now_ms);
 }
 
 uint32_t fleet_messages_per_connection(struct fleet *f, uint16_t num, int64_t now_ms)

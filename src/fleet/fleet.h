@@ -161,6 +161,9 @@ void fleet_pick(struct fleet *f, const struct ask *a, int64_t now_ms, struct pic
  * members and their weights are; few move when they change. 0: the group is not sticky. */
 uint16_t fleet_home(struct fleet *f, uint32_t group_num, uint64_t recipient_hash);
 
+/* Does a message stay with its server over its attempts in this group (sticky: message)? */
+bool fleet_sticks(const struct fleet *f, uint32_t group_num);
+
 struct server_reason { /* what speaks for or against a server for one message */
     uint16_t server_num;
     uint32_t group_num;
@@ -193,6 +196,8 @@ uint32_t fleet_connections(struct fleet *f, uint16_t num, int64_t now_ms);
 uint32_t fleet_transactions(struct fleet *f, uint16_t num, int64_t now_ms);
 /* The same for messages of a lane: where transactional mail can come, one stays free for it. */
 uint32_t fleet_transactions_of(struct fleet *f, uint16_t num, enum lane lane, int64_t now_ms);
+/* A connection ended with 421 after so many messages: said twice in a row it is learned. */
+void fleet_ended_after(struct fleet *f, uint16_t num, uint32_t messages, int64_t now_ms);
 /* Messages that one connection may carry: as configured, or as the server taught; 0: any. */
 uint32_t fleet_messages_per_connection(struct fleet *f, uint16_t num, int64_t now_ms);
 
@@ -214,8 +219,7 @@ struct report {
     int64_t latency_ms;   /* dot to reply; negative: none */
     int64_t wait_ms;      /* stated in the reply; 0: none */
     uint32_t provider;
-    int code;     /* of the reply; 0: none */
-    uint32_t nth; /* is_message: the n-th of its connection, 1 first; 0: unknown */
+    int code; /* of the reply; 0: none */
     struct str from_domain;
     const char *why; /* for the reason of a state change; borrowed */
 };

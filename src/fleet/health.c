@@ -427,7 +427,7 @@ void fleet_report(struct fleet *f, const struct report *r, int64_t now_ms)
     }
     if (!r->is_ours) {
         strategy_latency(s, r);
-        concurrency_report(s, r, now_ms);
+        concurrency_report(s, r);
     }
     strategy_update(f, s, now_ms);
     if (r->is_probe)

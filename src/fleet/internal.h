@@ -217,7 +217,7 @@ enum bound against(struct fleet *f, const struct place *p, const struct look *k,
                    struct limit_bar *out);
 
 /* concurrency.c */
-void concurrency_report(struct fserver *s, const struct report *r, int64_t now_ms);
+void concurrency_report(struct fserver *s, const struct report *r);
 uint32_t concurrency_cap(const struct fserver *s, uint32_t configured);
 
 /* health.c */

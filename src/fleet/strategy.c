@@ -209,6 +209,12 @@ static uint64_t minus_log2(uint64_t u)
     return ((uint64_t)(zeros + 1) << 16) - log2_frac;
 }
 
+bool fleet_sticks(const struct fleet *f, uint32_t group_num)
+{
+    const struct fgroup *g = fleet_find_group(f, group_num);
+    return g && g->sticky == STICKY_MESSAGE;
+}
+
 uint16_t fleet_home(struct fleet *f, uint32_t group_num, uint64_t recipient_hash)
 {
     const struct fgroup *g = fleet_find_group(f, group_num);

@@ -17,7 +17,7 @@
 struct lease_item {
     uint64_t message_id;
     uint64_t contact_id; /* campaign messages; else 0 */
-    uint32_t campaign_num, group_num;
+    uint32_t campaign_num, group_num, credential_num;
     enum lane lane;
     uint32_t attempts, tries, resends;
     uint16_t keep_server;
