@@ -2,6 +2,7 @@
 #include "engine/state.h"
 #include "base/alloc.h"
 #include "base/log.h"
+#include "engine/warming.h"
 #include "store/failover.h"
 #include "store/groups.h"
 #include "store/servers.h"
@@ -20,6 +21,7 @@ struct loading {
     size_t n_failovers;
     char *public_url;
     bool paused, at_start;
+    struct warming_load warmups;
 };
 
 void server_ref_drop(struct server_ref *r)
@@ -48,7 +50,8 @@ static bool load(struct loading *x, struct db *db, struct err *e)
 {
     return store_load_fleet(db, x->core->secrets, &x->servers, &x->n_servers, &x->groups,
                             &x->n_groups, e) &&
-           policies_load(db, &x->failovers, &x->n_failovers, e) && load_settings(x, db, e);
+           policies_load(db, &x->failovers, &x->n_failovers, e) &&
+           warming_read(db, warming_started(x->core), &x->warmups, e) && load_settings(x, db, e);
 }
 
 static struct outlet *outlet_for(struct core *c, uint16_t num)
@@ -142,6 +145,7 @@ static void apply(struct core *c, struct loading *x)
     remove_missing(c, x);
     apply_groups(c, x);
     policies_apply(c, x->failovers, x->n_failovers);
+    warming_apply(c, &x->warmups);
     if (!x->at_start || !c->public_url) {
         /* Desks may read the old text now: it stays until the end. A change is rare. */
         if (x->public_url && (!c->public_url || !str_is(str_of(x->public_url), c->public_url)))
@@ -157,6 +161,7 @@ static void clear(struct loading *x)
     servers_free_list(x->servers, x->n_servers);
     groups_free_list(x->groups, x->n_groups);
     failovers_free_list(x->failovers, x->n_failovers);
+    warming_load_free(&x->warmups);
     free(x->public_url);
 }
 

@@ -187,6 +187,7 @@ static void make_books(struct core *c)
     c->loop = loop_new();
     c->rules = rules_builtin();
     c->group_names = map_u64_new();
+    c->warmings = map_u64_new();
     c->policies = map_u64_new();
     c->runs = map_u64_new();
     c->claimed = map_u64_new();

@@ -2,7 +2,9 @@
 #include "engine/state.h"
 #include "base/alloc.h"
 #include "base/log.h"
+#include "engine/warming.h"
 #include "store/events.h"
+#include "store/hours.h"
 #include "store/settings.h"
 #include "store/spool.h"
 
@@ -14,7 +16,6 @@
 #define TICK_MS        100
 #define PROBES         64
 #define ANCHOR_MS      60000
-#define HOUR_MS        3600000
 #define EVENTS_KEPT_MS (INT64_C(90) * 24 * HOUR_MS)
 #define EVENTS_BITE    1000
 
@@ -52,6 +53,13 @@ static struct calendar calendar_of(const char *zone, bool is_month, int64_t wall
     tzset();
     free(saved);
     return k;
+}
+
+void janitor_day(const char *zone, int64_t wall_ms, int64_t *opened_out, int64_t *closes_out)
+{
+    struct calendar k = calendar_of(zone, false, wall_ms);
+    *opened_out = k.opened_at;
+    *closes_out = k.closes_at;
 }
 
 /* A window opens when the wall clock says so and our own clock confirms that the last one passed.
@@ -158,6 +166,7 @@ static void tick(void *arg)
     seconds = boot;
     renew_intents(c);
     janitor_calendars(c);
+    warming_second(c);
     campaigner_give_back(c);
     campaigner_second(c);
     for (size_t i = 0; i < c->n_outlets; i++)
@@ -174,7 +183,8 @@ static void tick(void *arg)
     }
 }
 
-/* ---- once an hour: events over 90 days old, and bodies in the spool that no message names */
+/* ---- once an hour: events and hour counters over 90 days old, bodies in the spool that no message
+ * names */
 
 struct sweep {
     struct ledger_job lj;
@@ -206,6 +216,7 @@ static bool sweep_work(struct ledger_job *lj, struct db *db, struct err *e)
     w->db = db;
     snprintf(dir, sizeof dir, "%s/spool", w->core->cfg->data_dir);
     return events_trim(db, w->now - EVENTS_KEPT_MS, EVENTS_BITE, &n, e) &&
+           hours_trim(db, w->now - EVENTS_KEPT_MS, e) &&
            (access(dir, F_OK) != 0 || spool_sweep(dir, has_message, w, &n, e));
 }
 

@@ -249,6 +249,7 @@ struct core {
     size_t n_outlets;
     struct map_u64 *group_names; /* num -> char * */
     uint32_t default_group;
+    struct map_u64 *warmings; /* server num -> struct warming, see warming.c */
     struct map_u64 *policies; /* group num -> struct policy; none: every default */
 
     /* work */
@@ -418,6 +419,8 @@ void core_event(struct core *c, const char *kind, const char *subject, const cha
 /* janitor.c */
 void janitor_start(struct core *c);
 void janitor_calendars(struct core *c);
+/* The day of a time zone that runs at this wall time. Reactor only: it changes TZ for a moment. */
+void janitor_day(const char *zone, int64_t wall_ms, int64_t *opened_out, int64_t *closes_out);
 
 /* recover.c */
 bool recover_ledger(struct core *c, struct db *db, struct err *e) MUST_USE;

@@ -130,7 +130,7 @@ static bool turn_line(const struct warmup_turn *t, const struct warmup_plan *p,
     struct warmup_line *l = &r->lines[i];
     const struct warmup_curve *c = curve_of(p, l->provider);
     struct warmup_step st;
-    warmup_judge(&p->gate, l->day, c ? c->n : 1, f, &st);
+    warmup_judge(&p->gate, c ? c : &p->curve, l->day, f, &st);
     if (r->state != WARMUP_WARMING && (st.move == WARMUP_ADVANCE || st.move == WARMUP_FINISH)) {
         st = (struct warmup_step){.move = WARMUP_STAY, .day = l->day};
         snprintf(st.why, sizeof st.why, "%s", r->why);

@@ -156,6 +156,7 @@ void warmup_gate_defaults(struct warmup_gate *g)
                               .volume_min = 20,
                               .events_min = 2,
                               .blocks = 2,
+                              .use_min = 0.1,
                               .step_back = 2};
 }
 
@@ -188,7 +189,7 @@ static bool is_bad(const struct warmup_gate *g, const struct warmup_figures *f,
            is_over(g, "deferrals", f->deferred, f->answers, g->deferral_max, out);
 }
 
-void warmup_judge(const struct warmup_gate *g, uint32_t day, uint32_t days,
+void warmup_judge(const struct warmup_gate *g, const struct warmup_curve *c, uint32_t day,
                   const struct warmup_figures *last, struct warmup_step *out)
 {
     *out = (struct warmup_step){.move = WARMUP_STAY, .day = day};
@@ -203,12 +204,14 @@ void warmup_judge(const struct warmup_gate *g, uint32_t day, uint32_t days,
         out->move = WARMUP_HOLD;
         return;
     }
-    if (!last->sent) {
-        snprintf(out->why, sizeof out->why, "nothing was sent: the day does not count");
+    uint64_t cap = warmup_cap(c, day);
+    if (!last->sent || (double)last->sent < g->use_min * (double)cap) {
+        snprintf(out->why, sizeof out->why, "%llu of %llu sent: the day does not count",
+                 (unsigned long long)last->sent, (unsigned long long)cap);
         return;
     }
-    out->move = day >= days ? WARMUP_FINISH : WARMUP_ADVANCE;
+    out->move = day >= c->n ? WARMUP_FINISH : WARMUP_ADVANCE;
     out->day = day + 1;
     snprintf(out->why, sizeof out->why, "day %u of %u was good: %llu sent, %llu hard bounces", day,
-             days, (unsigned long long)last->sent, (unsigned long long)last->hard);
+             c->n, (unsigned long long)last->sent, (unsigned long long)last->hard);
 }

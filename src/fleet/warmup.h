@@ -38,6 +38,7 @@ struct warmup_gate {      /* fractions of the answers of a day; starting values,
     uint64_t volume_min;  /* answers below which no rate is judged: 20 */
     uint64_t events_min;  /* of a kind below which none holds: 2; one bad recipient is no signal */
     uint64_t blocks;      /* block replies that step back: 2 */
+    double use_min;       /* of the cap: below it a day does not count as one: 0.1 */
     uint32_t step_back;   /* days: 2 */
 };
 void warmup_gate_defaults(struct warmup_gate *g);
@@ -65,7 +66,7 @@ struct warmup_figures { /* of one day, for a server or for one mailbox provider 
 };
 
 enum warmup_move {
-    WARMUP_STAY = 0, /* nothing was sent: the day does not count */
+    WARMUP_STAY = 0, /* nothing or next to nothing was sent: the day does not count */
     WARMUP_ADVANCE,
     WARMUP_HOLD,
     WARMUP_STEP_BACK,
@@ -78,8 +79,8 @@ struct warmup_step {
     uint32_t day; /* the next one; beyond the curve when finished */
     char why[200];
 };
-/* What follows a day that is over: `day` of `days`. */
-void warmup_judge(const struct warmup_gate *g, uint32_t day, uint32_t days,
+/* What follows a day of the curve that is over. */
+void warmup_judge(const struct warmup_gate *g, const struct warmup_curve *c, uint32_t day,
                   const struct warmup_figures *last, struct warmup_step *out);
 
 #endif

@@ -284,9 +284,10 @@ static void test_months(void **state)
         assert_true(r.lines[0].day <= sending_days + 1);
         if (seed % 5) {
             sending_days++;
-            send(f, day, "other", VERDICT_ACCEPTED, (int)(seed >> 8) % 20 + 5);
+            send(f, day, "other", VERDICT_ACCEPTED,
+                 (int)(r.lines[0].cap * (10 + (seed >> 8) % 91) / 100 + 1));
             if (seed % 11 == 0)
-                send(f, day, "other", VERDICT_TRY_LATER, 20);
+                send(f, day, "other", VERDICT_TRY_LATER, (int)r.lines[0].cap);
         }
         if (seed % 7)
             turn(f, day + 1);

@@ -112,6 +112,8 @@ static void test_gate(void **state)
         uint32_t day; /* from day 5 of 10 */
     } cases[] = {
         {"a good day", {100, 100, 98, 2, 0, 0, 0}, WARMUP_ADVANCE, 6},
+        {"next to nothing sent", {9, 9, 9, 0, 0, 0, 0}, WARMUP_STAY, 5},
+        {"a tenth", {10, 10, 10, 0, 0, 0, 0}, WARMUP_ADVANCE, 6},
         {"nothing sent", {0, 0, 0, 0, 0, 0, 0}, WARMUP_STAY, 5},
         {"the server was down", {40, 0, 0, 0, 0, 0, 0}, WARMUP_STAY, 5},
         {"bounces", {100, 100, 97, 3, 0, 0, 0}, WARMUP_HOLD, 5},
@@ -128,19 +130,21 @@ static void test_gate(void **state)
         {"blocked, few mails", {2, 2, 0, 0, 0, 2, 0}, WARMUP_STEP_BACK, 3},
     };
     struct warmup_gate g;
+    struct warmup_curve c;
     struct warmup_step st;
     (void)state;
     warmup_gate_defaults(&g);
+    parse("10,20,30,40,100,200,300,400,500,600", &c);
     for (size_t i = 0; i < countof(cases); i++) {
-        warmup_judge(&g, 5, 10, &cases[i].f, &st);
+        warmup_judge(&g, &c, 5, &cases[i].f, &st);
         if (st.move != cases[i].move || st.day != cases[i].day)
             fail_msg("%s: %s to day %u: %s", cases[i].what, warmup_move_name(st.move), st.day,
                      st.why);
         assert_true(st.move == WARMUP_ADVANCE || *st.why);
     }
-    warmup_judge(&g, 10, 10, &cases[0].f, &st);
+    warmup_judge(&g, &c, 10, &(struct warmup_figures){60, 60, 60, 0, 0, 0, 0}, &st);
     assert_int_equal(st.move, WARMUP_FINISH);
-    warmup_judge(&g, 2, 10, &cases[12].f, &st);
+    warmup_judge(&g, &c, 2, &(struct warmup_figures){.blocked = 2}, &st);
     assert_int_equal(st.day, 1);
 }
 
@@ -164,12 +168,12 @@ static void test_random_days(void **state)
                                    .blocked = (r >> 40) % 16 == 0 ? 2 : 0};
         f.sent = n - MIN(n, f.hard + f.deferred + f.blocked);
         struct warmup_step st;
-        warmup_judge(&g, day, c.n, &f, &st);
+        warmup_judge(&g, &c, day, &f, &st);
         bool good = st.move == WARMUP_ADVANCE || st.move == WARMUP_FINISH;
         assert_true(st.day <= day + 1 && st.day >= 1);
         assert_true(good == (st.day == day + 1));
         if (good) {
-            assert_true(f.sent > 0 && f.blocked < 2);
+            assert_true(f.sent * 10 >= cap && f.blocked < 2);
             assert_true(f.answers < 20 || (f.hard < 2 || f.hard * 50 <= f.answers));
             assert_true(f.answers < 20 || f.deferred * 10 <= f.answers || f.deferred < 2);
         }
