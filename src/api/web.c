@@ -22,6 +22,7 @@
 #define SLOW_QUEUE   64
 #define LINK_CALLS   16
 #define STOP_WAIT_MS 5000
+#define STOP_MORE_MS 2000
 
 static pthread_key_t db_key;
 
@@ -66,6 +67,7 @@ struct worker {
     struct web *web;
     struct queue *queue;
     pthread_t thread;
+    bool is_over;
 };
 
 static void *work(void *arg)
@@ -82,7 +84,7 @@ static void *work(void *arg)
 static bool start_workers(struct web *w, struct worker *workers, struct err *e)
 {
     for (int i = 0; i < FAST_WORKERS + SLOW_WORKERS; i++) {
-        workers[i] = (struct worker){w, i < FAST_WORKERS ? w->fast : w->slow, 0};
+        workers[i] = (struct worker){.web = w, .queue = i < FAST_WORKERS ? w->fast : w->slow};
         if (pthread_create(&workers[i].thread, NULL, work, &workers[i]) != 0)
             return err_set(e, ERR_FAILED, "no thread can be started");
     }
@@ -129,19 +131,32 @@ static void block_signals(void)
     signal(SIGPIPE, SIG_IGN);
 }
 
-/* Nobody may be suspended when a listener stops: each request gets its answer first. Workers that
- * wait for core too long are not waited for: the process ends without them. */
-static bool join_workers(struct web *w, struct worker *workers)
+/* Those that are not joined yet; false: some still work. */
+static bool join_some(struct worker *workers, int ms)
 {
     struct timespec until;
     clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += STOP_WAIT_MS / 1000;
+    until.tv_sec += ms / 1000;
+    bool all = true;
+    for (int i = 0; i < FAST_WORKERS + SLOW_WORKERS; i++) {
+        struct worker *k = &workers[i];
+        k->is_over = k->is_over || pthread_timedjoin_np(k->thread, NULL, &until) == 0;
+        all = all && k->is_over;
+    }
+    return all;
+}
+
+/* Nobody may be suspended when a listener stops: each request gets its answer first. Who waits for
+ * core too long is told so. A worker that even then works on is not waited for: the process ends
+ * without it. */
+static bool join_workers(struct web *w, struct worker *workers)
+{
     queue_close(w->fast);
     queue_close(w->slow);
-    for (int i = 0; i < FAST_WORKERS + SLOW_WORKERS; i++)
-        if (pthread_timedjoin_np(workers[i].thread, NULL, &until) != 0)
-            return false;
-    return true;
+    if (join_some(workers, STOP_WAIT_MS))
+        return true;
+    link_client_stop(w->link);
+    return join_some(workers, STOP_MORE_MS);
 }
 
 static struct web *web_new(const struct api_web_config *config)

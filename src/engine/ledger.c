@@ -336,6 +336,23 @@ static void results_written(struct ledger *l, struct list *jobs, struct list *re
     hand_back(l, jobs);
 }
 
+/* They would wait behind the results for as long as the disk is full, while somebody waits for the
+ * answer: refused, so that nothing is done later that its sender has given up. */
+static void refuse_accepts(struct ledger *l, const struct err *e)
+{
+    struct list jobs;
+    list_init(&jobs);
+    pthread_mutex_lock(&l->lock);
+    for (struct list *n = list_pop_front(&l->waiting[LEDGER_ACCEPT]); n;
+         n = list_pop_front(&l->waiting[LEDGER_ACCEPT]))
+        list_push_back(&jobs, n);
+    pthread_mutex_unlock(&l->lock);
+    if (list_empty(&jobs))
+        return;
+    fail_all(&jobs, e);
+    hand_back(l, &jobs);
+}
+
 /* Results are facts: they are tried again until the disk takes them, or the daemon stops: then the
  * next start reads them from the journal. */
 static void run_results(struct ledger *l, struct list *jobs)
@@ -350,6 +367,7 @@ static void run_results(struct ledger *l, struct list *jobs)
             _Exit(74);
         }
         note_stuck(l, &e);
+        refuse_accepts(l, &e);
         for (struct list *n = list_pop_front(&rest); n; n = list_pop_front(&rest))
             list_push_back(jobs, n);
         failing_since = failing_since ? failing_since : clock_boot_ms();

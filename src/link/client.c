@@ -3,6 +3,7 @@
  * Guarantees: a call ends by its timeout; a call that may have reached core is never repeated; a
  * connection whose answer was not awaited is closed, so no answer meets the wrong call. */
 #include "base/alloc.h"
+#include "base/check.h"
 #include "base/clock.h"
 #include "link/link.h"
 #include "net/listen.h"
@@ -10,7 +11,9 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -26,6 +29,8 @@ struct link_client {
     int idle[POOL_MAX];
     unsigned n_idle, n_busy;
     uint64_t next_id;
+    int stop_fd; /* readable once stopped */
+    atomic_bool is_stopped;
 };
 
 struct link_client *link_client_new(const char *path, unsigned connections)
@@ -39,7 +44,18 @@ struct link_client *link_client_new(const char *path, unsigned connections)
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&c->freed, &attr);
     pthread_condattr_destroy(&attr);
+    c->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    check(c->stop_fd >= 0);
     return c;
+}
+
+void link_client_stop(struct link_client *c)
+{
+    pthread_mutex_lock(&c->lock);
+    c->is_stopped = true;
+    pthread_cond_broadcast(&c->freed);
+    pthread_mutex_unlock(&c->lock);
+    check(eventfd_write(c->stop_fd, 1) == 0);
 }
 
 void link_client_free(struct link_client **cp)
@@ -50,6 +66,7 @@ void link_client_free(struct link_client **cp)
         return;
     for (unsigned i = 0; i < c->n_idle; i++)
         close(c->idle[i]);
+    close(c->stop_fd);
     pthread_mutex_destroy(&c->lock);
     pthread_cond_destroy(&c->freed);
     free(c->path);
@@ -61,17 +78,19 @@ static int64_t now_ms(void)
     return clock_boot_ms();
 }
 
-/* Waits for `events` on fd until due; false: due, or poll failed. */
-static bool wait_for(int fd, short events, int64_t due)
+/* Waits for `events` on fd until due; false: due, stopped, or poll failed. */
+static bool wait_for(const struct link_client *c, int fd, short events, int64_t due)
 {
     for (;;) {
         int64_t left = due - now_ms();
         if (left < 0)
             return false;
-        struct pollfd p = {.fd = fd, .events = events};
-        int r = poll(&p, 1, (int)MIN(left, (int64_t)60000) + 1);
-        if (r > 0)
+        struct pollfd p[] = {{.fd = fd, .events = events}, {.fd = c->stop_fd, .events = POLLIN}};
+        int r = poll(p, countof(p), (int)MIN(left, (int64_t)60000) + 1);
+        if (r > 0 && p[0].revents)
             return true;
+        if (r > 0)
+            return false;
         if (r < 0 && errno != EINTR)
             return false;
     }
@@ -85,13 +104,17 @@ static bool lost(struct err *e, const char *what)
                    what);
 }
 
-static bool late(struct err *e)
+static bool late(const struct link_client *c, struct err *e)
 {
+    if (c->is_stopped)
+        return err_set(e, ERR_LATER,
+                       "the daemon is stopping: it may have done the work, look before you repeat");
     return err_set(e, ERR_LATER,
                    "no answer from core in time: it may still do the work, look before you repeat");
 }
 
-static bool write_all(int fd, struct str s, int64_t due, size_t *written_out, struct err *e)
+static bool write_all(const struct link_client *c, int fd, struct str s, int64_t due,
+                      size_t *written_out, struct err *e)
 {
     while (s.n) {
         ssize_t n = send(fd, s.p, s.n, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -104,13 +127,14 @@ static bool write_all(int fd, struct str s, int64_t due, size_t *written_out, st
             continue;
         if (n < 0 && errno != EAGAIN)
             return lost(e, strerror(errno));
-        if (!wait_for(fd, POLLOUT, due))
-            return late(e);
+        if (!wait_for(c, fd, POLLOUT, due))
+            return late(c, e);
     }
     return true;
 }
 
-static bool read_some(int fd, struct buf *in, int64_t due, struct err *e)
+static bool read_some(const struct link_client *c, int fd, struct buf *in, int64_t due,
+                      struct err *e)
 {
     for (;;) {
         char *p = buf_reserve(in, 65536);
@@ -125,14 +149,14 @@ static bool read_some(int fd, struct buf *in, int64_t due, struct err *e)
             return lost(e, "connection closed");
         if (errno != EAGAIN && errno != EINTR)
             return lost(e, strerror(errno));
-        if (errno == EAGAIN && !wait_for(fd, POLLIN, due))
-            return late(e);
+        if (errno == EAGAIN && !wait_for(c, fd, POLLIN, due))
+            return late(c, e);
     }
 }
 
 /* Reads one frame into `in` (which then holds it) and describes it. */
-static bool read_frame(int fd, struct buf *in, struct link_frame *f, size_t *used_out, int64_t due,
-                       struct err *e)
+static bool read_frame(const struct link_client *c, int fd, struct buf *in, struct link_frame *f,
+                       size_t *used_out, int64_t due, struct err *e)
 {
     for (;;) {
         switch (link_frame_read(buf_str(in), f, used_out, e)) {
@@ -140,30 +164,31 @@ static bool read_frame(int fd, struct buf *in, struct link_frame *f, size_t *use
         case LINK_BROKEN: return false;
         case LINK_MORE: break;
         }
-        if (!read_some(fd, in, due, e))
+        if (!read_some(c, fd, in, due, e))
             return false;
     }
 }
 
 /* Core may be starting anew at this moment, so a refused connect is tried for a while. */
-static int connect_patiently(const char *path, int64_t due, struct err *e)
+static int connect_patiently(const struct link_client *c, int64_t due, struct err *e)
 {
     int64_t until = MIN(due, now_ms() + PATIENCE_MS);
     for (;;) {
-        int fd = listen_unix_connect(path, e);
+        int fd = listen_unix_connect(c->path, e);
         if (fd >= 0)
             return fd;
-        if (now_ms() + PATIENCE_STEP_MS > until) {
+        if (c->is_stopped || now_ms() + PATIENCE_STEP_MS > until) {
             e->code = ERR_UNREACHABLE;
             return -1;
         }
-        poll(NULL, 0, PATIENCE_STEP_MS);
+        struct pollfd stop = {.fd = c->stop_fd, .events = POLLIN};
+        poll(&stop, 1, PATIENCE_STEP_MS);
     }
 }
 
 static int connection_open(struct link_client *c, int64_t due, struct err *e)
 {
-    int fd = connect_patiently(c->path, due, e);
+    int fd = connect_patiently(c, due, e);
     if (fd < 0)
         return -1;
     struct buf b;
@@ -171,9 +196,9 @@ static int connection_open(struct link_client *c, int64_t due, struct err *e)
     struct link_frame f;
     size_t used = 0, written = 0;
     bool ok = link_frame_add(&b, LINK_HELLO, 0, STR("{\"role\":\"web\"}"), STR_NONE) &&
-              write_all(fd, buf_str(&b), due, &written, e);
+              write_all(c, fd, buf_str(&b), due, &written, e);
     buf_clear(&b);
-    ok = ok && read_frame(fd, &b, &f, &used, due, e);
+    ok = ok && read_frame(c, fd, &b, &f, &used, due, e);
     if (ok && (f.type != LINK_HELLO || used != b.n))
         ok = lost(e, "no hello");
     buf_free(&b);
@@ -196,7 +221,7 @@ static bool place_take(struct link_client *c, int64_t due, int *fd_out, uint64_t
 {
     bool ok = true;
     pthread_mutex_lock(&c->lock);
-    while (ok && c->n_busy >= c->n) {
+    while (ok && !c->is_stopped && c->n_busy >= c->n) {
         struct timespec until;
         clock_gettime(CLOCK_MONOTONIC, &until);
         int64_t left = MAX((int64_t)0, due - now_ms());
@@ -208,6 +233,7 @@ static bool place_take(struct link_client *c, int64_t due, int *fd_out, uint64_t
         }
         ok = pthread_cond_timedwait(&c->freed, &c->lock, &until) != ETIMEDOUT;
     }
+    ok = ok && !c->is_stopped;
     if (ok) {
         c->n_busy++;
         *id_out = ++c->next_id;
@@ -221,7 +247,9 @@ static bool place_take(struct link_client *c, int64_t due, int *fd_out, uint64_t
         }
     }
     pthread_mutex_unlock(&c->lock);
-    return ok || err_set(e, ERR_LATER, "core is busy: try again in a few seconds");
+    return ok || err_set(e, ERR_LATER,
+                         c->is_stopped ? "the daemon is stopping: try again in a few seconds"
+                                       : "core is busy: try again in a few seconds");
 }
 
 static void place_give(struct link_client *c, int fd, bool usable)
@@ -276,8 +304,8 @@ bool link_call(struct link_client *c, const char *op, json_t *args, struct str t
     json_t *answer = NULL;
     bool ok = call_build(&out, op, args, tail, actor, id, e);
     ok = ok && (fd >= 0 || (fd = connection_open(c, due, e)) >= 0);
-    ok = ok && write_all(fd, buf_str(&out), due, &written, e) &&
-         read_frame(fd, &in, &f, &used, due, e) && answer_take(&in, &f, used, id, &answer, e);
+    ok = ok && write_all(c, fd, buf_str(&out), due, &written, e) &&
+         read_frame(c, fd, &in, &f, &used, due, e) && answer_take(&in, &f, used, id, &answer, e);
     place_give(c, fd, ok || !written);
     buf_free(&out);
     buf_free(&in);

@@ -101,6 +101,8 @@ struct link_client;
 /* Nothing is connected before the first call. path is copied. connections: at most 32. */
 struct link_client *link_client_new(const char *path, unsigned connections) MUST_USE;
 void link_client_free(struct link_client **c);
+/* Calls that wait end now with ERR_LATER, and so does every later one. From any thread. */
+void link_client_stop(struct link_client *c);
 /* Calls op and waits. args may be NULL and stays the caller's; actor may be NULL. *data_out is the
  * caller's, unless data_out is NULL. False: *e holds core's own error, or ERR_UNREACHABLE when
  * core was not reached or broke off, or ERR_LATER when timeout_ms passed: then the work may

@@ -6,6 +6,8 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <sched.h>
+#include <stdatomic.h>
 
 #include "base/clock.h"
 #include "engine/ledger.h"
@@ -242,6 +244,42 @@ static void accepts_are_cut_by_time(void **state)
     assert_int_equal(scene_close(&s), N);
 }
 
+static atomic_bool disk_is_full;
+
+static bool work_unless_full(struct ledger_job *lj, struct db *db, struct err *e)
+{
+    return atomic_load(&disk_is_full) ? err_set(e, ERR_FULL, "no space") : work(lj, db, e);
+}
+
+/* Results wait for the disk; who waits for an answer does not. */
+static void accepts_do_not_wait_for_a_full_disk(void **state)
+{
+    struct scene s;
+    struct row result = {.sql = "INSERT INTO t VALUES (1)"},
+               taken = {.sql = "INSERT INTO t VALUES (2)"};
+    char why[300];
+    scene_open(&s);
+    atomic_store(&disk_is_full, true);
+    result.scene = &s;
+    result.lj = (struct ledger_job){
+        .order = LEDGER_RESULT, .rows = 1, .work = work_unless_full, .done = done};
+    ledger_post(s.ledger, &result.lj);
+    ledger_hurry(s.ledger);
+    while (!ledger_disk_full(s.ledger))
+        sched_yield();
+    assert_true(ledger_stuck(s.ledger, why, sizeof why) > 0);
+    assert_non_null(strstr(why, "disk full"));
+    run_all(&s, &taken, 1, LEDGER_ACCEPT);
+    assert_true(taken.is_done && !taken.lj.ok && taken.lj.error.code == ERR_FULL);
+    assert_false(result.is_done);
+    atomic_store(&disk_is_full, false);
+    s.left = 1;
+    loop_run(s.loop);
+    assert_true(result.is_done && result.lj.ok);
+    assert_int_equal(ledger_stuck(s.ledger, why, sizeof why), 0);
+    assert_int_equal(scene_close(&s), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -251,6 +289,7 @@ int main(void)
         cmocka_unit_test(others_go_between_bites),
         cmocka_unit_test(a_failed_bite_leaves_those_before),
         cmocka_unit_test(accepts_are_cut_by_time),
+        cmocka_unit_test(accepts_do_not_wait_for_a_full_disk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

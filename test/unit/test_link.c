@@ -309,6 +309,42 @@ static void test_timeout_says_so_and_the_next_call_works(void **state)
     link_client_free(&client);
 }
 
+struct hanging {
+    struct link_client *client;
+    struct err e;
+    bool ok;
+};
+
+static void *call_that_hangs(void *arg)
+{
+    struct hanging *h = arg;
+    h->ok = link_call(h->client, "never", NULL, STR_NONE, NULL, 60000, NULL, &h->e);
+    return NULL;
+}
+
+/* Two wait for answers, one for a place: the end of the process waits for none of them. */
+static void test_a_stop_ends_waiting_calls(void **state)
+{
+    struct core *c = *state;
+    struct link_client *client = link_client_new(c->path, 2);
+    pthread_t threads[3];
+    struct hanging calls[3];
+    int64_t begin = clock_boot_ms();
+    for (int i = 0; i < 3; i++) {
+        calls[i] = (struct hanging){.client = client};
+        pthread_create(&threads[i], NULL, call_that_hangs, &calls[i]);
+    }
+    link_client_stop(client);
+    for (int i = 0; i < 3; i++) {
+        pthread_join(threads[i], NULL);
+        assert_false(calls[i].ok);
+        assert_int_equal(calls[i].e.code, ERR_LATER);
+        assert_non_null(strstr(calls[i].e.text, "stopping"));
+    }
+    assert_true(clock_boot_ms() - begin < 30000);
+    link_client_free(&client);
+}
+
 static void test_core_that_breaks_off_and_comes_back(void **state)
 {
     struct core *c = *state;
@@ -366,6 +402,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_call_and_answer, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_big_tail_goes_through, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_threads_get_their_own_answers, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_stop_ends_waiting_calls, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_timeout_says_so_and_the_next_call_works, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_core_that_breaks_off_and_comes_back, set_up,
