@@ -7,7 +7,7 @@
 #include "feedback/ruledata.h"
 #include <stdlib.h>
 
-enum { DOMAIN_MAX = 255 };
+enum { DOMAIN_MAX = 255, FOLDED_SIZE = 256 /* whole vectors: else the compiler warns */ };
 
 struct providers {
     char **name; /* name[i] is provider i + 1 */
@@ -55,7 +55,7 @@ static bool add_provider(struct providers *p, struct str name, struct err *e)
 
 static bool add_domain(struct providers *p, struct map_str *map, struct str word, struct err *e)
 {
-    char folded[DOMAIN_MAX];
+    char folded[FOLDED_SIZE];
     struct str domain = fold_domain(word, folded);
     if (!domain.n || str_chr(domain, '.') < 0 || str_chr(domain, '@') >= 0)
         return err_set(e, ERR_INVALID, "`" STR_F "` is no domain", STR_A(word));
@@ -131,7 +131,7 @@ const struct providers *providers_builtin(void)
 
 unsigned provider_of_domain(const struct providers *p, struct str domain)
 {
-    char folded[DOMAIN_MAX];
+    char folded[FOLDED_SIZE];
     struct str d = fold_domain(domain, folded);
     if (!d.n)
         return PROVIDER_OTHER;
