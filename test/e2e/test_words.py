@@ -91,6 +91,12 @@ def test_cancel_in_a_parked_lease():
         tap.ok(not {m["to"] for m in waiting} & set(recipients(scene)), "and do not arrive")
 
 
+def stream_of_others(scene, over):
+    while not over.is_set():
+        post(scene, "/v1/messages", {"from": "a@example.com", "to": "other@example.org",
+                                     "subject": "other", "text": "other", "stream": "bulk"})
+
+
 def test_retry_of_a_finished_campaign():
     """A claim that meets the rows before core knows that the campaign runs again: on a slow disk,
     beside a stream of other mail, that is usual."""
@@ -102,15 +108,14 @@ def test_retry_of_a_finished_campaign():
         report = scene.daemon.wait_finished("run", 60)
         tap.equal((report["sent"], report["failed"]), (0, 20), "all were refused")
         failed = [m["id"] for m in scene.daemon.messages("run")]
+        over = threading.Event()
+        others = threading.Thread(target=stream_of_others, args=(scene, over))
+        others.start()  # a claim of theirs is under way whenever a retry is committed
         for message in failed[:5]:
-            other = threading.Thread(target=post, args=(scene, "/v1/messages", {
-                "from": "a@example.com", "to": "other@example.org", "subject": "other",
-                "text": "other", "stream": "bulk"}))
-            other.start()  # its claim is asked for while the retry is being committed
-            time.sleep(0.03)
             post(scene, f"/v1/messages/{message}/retry", {})
-            other.join()
             scene.daemon.wait_finished("run", 60)
+        over.set()
+        others.join()
         report = scene.daemon.wait_finished("run", 60)
         tap.equal((report["cancelled"], report["failed"]), (0, 20), "queued again: none is cancelled")
         tap.equal(scene.daemon.stop(), 0, "retried: SIGTERM ends with status 0")

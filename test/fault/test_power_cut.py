@@ -95,7 +95,7 @@ def post_all(scene, facts, prefix, dead):
                 post(scene, facts, number, prefix)
                 break
             except (OSError, http.client.HTTPException):
-                time.sleep(0.1)  # killed: up again soon. It may have been taken: then it is twice
+                dead.wait(0.1)  # killed: up again soon. It may have been taken: then it is twice
 
 
 def set_up(scene, facts):

@@ -201,6 +201,7 @@ static void a_250_before_the_reset_is_read_first(void **state)
 struct flow {
     char *bytes;
     size_t sent;
+    sem_t *full; /* posted when the pipe takes no more */
 };
 
 static void push_flow(struct owner *o)
@@ -216,8 +217,10 @@ static void push_flow(struct owner *o)
         }
         size_t taken = conn_write(o->c, slices, n);
         f->sent += taken;
-        if (taken < want)
+        if (taken < want) {
+            sem_post(f->full);
             return;
+        }
     }
 }
 
@@ -234,7 +237,7 @@ static void talk_echo_slowly(struct peer *p, int fd)
     size_t have = 0;
     ssize_t n;
     (void)p;
-    usleep(100000); /* so that the pipe is full and the writer hears of it */
+    sem_wait(&p->go); /* until the pipe is full */
     while (have < MUCH && (n = read(fd, b + have, MUCH - have)) > 0)
         have += (size_t)n;
     write_all(fd, b, have);
@@ -253,6 +256,7 @@ static void much_goes_both_ways_unharmed(void **state)
         f.bytes[i] = (char)((i * 2654435761u) >> 13);
     world_open(&w, NULL);
     peer_start(&p, talk_echo_slowly, NULL);
+    f.full = &p.go;
     w.o.more = &f;
     w.o.when_open = push_flow;
     w.o.when_writable = push_flow;

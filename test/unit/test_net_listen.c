@@ -284,6 +284,24 @@ static void of_many_starts_at_once_one_wins(void **state)
     unlink(path);
 }
 
+/* True once the process has opened the folder, beside the descriptor that it was born with: within
+ * 10 s. The next thing it does is to ask for the lock. */
+static bool has_opened_folder(pid_t pid)
+{
+    char fd[64], target[4096];
+    for (int i = 0; i < 10000; i++, usleep(1000)) {
+        int found = 0;
+        for (int n = 3; n < 64; n++) {
+            snprintf(fd, sizeof fd, "/proc/%d/fd/%d", (int)pid, n);
+            ssize_t len = readlink(fd, target, sizeof target - 1);
+            found += len > 0 && str_is(str_from(target, (size_t)len), folder);
+        }
+        if (found > 1)
+            return true;
+    }
+    return false;
+}
+
 /* Looking whether a socket is stale and replacing it is one step for others. */
 static void a_start_waits_for_another_at_work(void **state)
 {
@@ -297,7 +315,7 @@ static void a_start_waits_for_another_at_work(void **state)
     assert_int_equal(pipe(keep), 0);
     pid_t pid = start_child(path, gate, keep);
     close(gate[1]);
-    usleep(200000);
+    assert_true(has_opened_folder(pid));
     assert_int_not_equal(stat(path, &st), 0);
     flock(dir, LOCK_UN);
     for (int i = 0; i < 5000 && stat(path, &st) != 0; i++)

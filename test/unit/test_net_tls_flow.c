@@ -85,6 +85,7 @@ static void a_250_before_the_reset_is_read_first(void **state)
 struct flow {
     char *bytes;
     size_t sent;
+    sem_t *full; /* posted when the pipe takes no more */
 };
 
 static void push_flow(struct owner *o)
@@ -100,8 +101,10 @@ static void push_flow(struct owner *o)
         }
         size_t taken = conn_write(o->c, slices, n);
         f->sent += taken;
-        if (taken < want)
+        if (taken < want) {
+            sem_post(f->full);
             return;
+        }
     }
 }
 
@@ -125,7 +128,7 @@ static void talk_take_all(struct peer *p, int fd)
     SSL *ssl = shake(w, fd);
     if (!ssl)
         return;
-    usleep(100000);
+    sem_wait(&p->go); /* until the pipe is full */
     while (have < MUCH && (n = SSL_read(ssl, b, sizeof b)) > 0)
         for (int i = 0; i < n; i++, have++)
             same &= b[i] == (char)((have * 2654435761u) >> 13);
@@ -141,6 +144,7 @@ static void much_goes_out_unharmed(void **state)
     for (size_t i = 0; i < MUCH; i++)
         f.bytes[i] = (char)((i * 2654435761u) >> 13);
     good_world(&w, talk_take_all);
+    f.full = &w.p.go;
     w.o.more = &f;
     w.o.when_open = push_flow;
     w.o.when_writable = scribble_then_push;
