@@ -4,6 +4,8 @@
 
 #include "base/alloc.h"
 #include "engine/admin_parts.h"
+#include "feedback/provider.h"
+#include "store/accept.h"
 #include "store/db.h"
 #include "store/events.h"
 #include "store/ids.h"
@@ -116,6 +118,18 @@ bool note_event(struct admin_context *c, const char *kind, const char *subject, 
 static size_t room_for_one_more(size_t n, size_t cap)
 {
     return n < cap ? cap : MAX((size_t)8, cap * 2);
+}
+
+bool admin_standing(struct admin_context *c, uint64_t id, struct standing *out, struct err *e)
+{
+    if (!accept_standing(c->db, id, out, e))
+        return false;
+    struct str key = str_of(out->key);
+    ptrdiff_t at = str_rchr(key, '@');
+    struct str domain = at < 0 ? STR_NONE : str_from_index(key, (size_t)at + 1);
+    out->provider =
+        provider_name(providers_builtin(), provider_of_domain(providers_builtin(), domain));
+    return true;
 }
 
 void changed_campaign(struct admin_context *c, uint32_t num)

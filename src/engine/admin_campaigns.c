@@ -168,7 +168,7 @@ static bool queue_again(struct admin_context *c, const uint64_t *ids, size_t n, 
 {
     for (size_t i = 0; i < n; i++) {
         struct standing st;
-        if (!accept_standing(c->db, ids[i], &st, e) ||
+        if (!admin_standing(c, ids[i], &st, e) ||
             !accept_again(c->db, ids[i], &st, c->wall_ms, "asked for by the user", e))
             return false;
     }

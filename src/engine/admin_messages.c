@@ -117,7 +117,7 @@ static bool find(struct admin_context *c, json_t *args, uint64_t *id_out, struct
     if (!codec_id_parse("msg", str_of(text), id_out))
         return err_set(e, ERR_INVALID, "id: \"%s\" is no message id; one looks like msg_0abc...",
                        text);
-    if (!accept_standing(c->db, *id_out, st, e))
+    if (!admin_standing(c, *id_out, st, e))
         return false;
     return st->found || err_set(e, ERR_NOT_FOUND, "message \"%s\": there is none", text);
 }

@@ -26,6 +26,11 @@ extern const struct admin_noun admin_servers, admin_groups, admin_lists, admin_c
     admin_templates, admin_campaigns, admin_campaign_starts, admin_suppressions, admin_messages,
     admin_keys, admin_system, admin_warmups;
 
+/* accept_standing with the recipient's mailbox provider. */
+struct standing;
+bool admin_standing(struct admin_context *c, uint64_t id, struct standing *out,
+                    struct err *e) MUST_USE;
+
 /* ---- arguments (admin_args.c) ---- */
 
 /* Refuses fields that are not in `known` (ends with NULL), with the nearest known one. */

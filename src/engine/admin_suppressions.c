@@ -144,7 +144,7 @@ static bool queue_again(struct admin_context *c, const struct reverting *r, size
 {
     for (size_t i = 0; i < r->n; i++) {
         struct standing st;
-        if (!accept_standing(c->db, r->ids[i], &st, e))
+        if (!admin_standing(c, r->ids[i], &st, e))
             return false;
         if (!st.found || st.in_queue || st.state != MESSAGE_BOUNCED)
             continue;

@@ -193,11 +193,12 @@ bool accept_standing(struct db *db, uint64_t id, struct standing *out, struct er
 
 /* ---- changes ---- */
 
-static bool count(struct db *db, uint32_t campaign_num, int kind, int n, struct err *e)
+static bool count_for(struct db *db, uint32_t campaign_num, const char *provider, int kind, int n,
+                      struct err *e)
 {
     struct stmt *s = db_stmt(db,
                              "INSERT INTO tally (campaign_num, server_num, provider, kind, n)"
-                             " VALUES ($1, 0, '', $2, $3) ON CONFLICT (campaign_num, server_num,"
+                             " VALUES ($1, 0, $4, $2, $3) ON CONFLICT (campaign_num, server_num,"
                              " provider, kind) DO UPDATE SET n = tally.n + $3",
                              e);
     if (!s)
@@ -205,7 +206,20 @@ static bool count(struct db *db, uint32_t campaign_num, int kind, int n, struct 
     db_bind_i64(s, 1, campaign_num);
     db_bind_i64(s, 2, kind);
     db_bind_i64(s, 3, n);
+    db_bind_cstr(s, 4, provider);
     return db_run(s, e);
+}
+
+static bool count(struct db *db, uint32_t campaign_num, int kind, int n, struct err *e)
+{
+    return count_for(db, campaign_num, "", kind, n, e);
+}
+
+/* An end: of all, and of its mailbox provider. */
+static bool count_end(struct db *db, const struct standing *st, int kind, int n, struct err *e)
+{
+    return count(db, st->campaign_num, kind, n, e) &&
+           (!st->provider || count_for(db, st->campaign_num, st->provider, kind, n, e));
 }
 
 static int kind_of(const struct standing *st)
@@ -245,7 +259,7 @@ bool accept_cancel(struct db *db, uint64_t id, const struct standing *st, int64_
     db_bind_i64(s, 1, (int64_t)id);
     return db_run(s, e) &&
            insert_result(db, id, st->tries + 1, MESSAGE_CANCELLED, wall_ms, why, e) &&
-           count(db, st->campaign_num, TALLY_CANCELLED, 1, e) &&
+           count_end(db, st, TALLY_CANCELLED, 1, e) &&
            (!st->is_deferred || count(db, st->campaign_num, TALLY_DEFERRED, -1, e));
 }
 
@@ -278,7 +292,7 @@ bool accept_again(struct db *db, uint64_t id, const struct standing *st, int64_t
                        .why = why};
     return insert_queue(db, &q, e) &&
            insert_result(db, id, q.tries, MESSAGE_QUEUED, wall_ms, why, e) &&
-           count(db, st->campaign_num, kind_of(st), -1, e) &&
+           count_end(db, st, kind_of(st), -1, e) &&
            count(db, st->campaign_num, TALLY_DEFERRED, 1, e) &&
            (!st->campaign_num || reopen(db, st->campaign_num, e));
 }

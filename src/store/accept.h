@@ -41,6 +41,7 @@ struct standing {
     enum message_state state;
     bool hard;     /* bounced: hard */
     char key[256]; /* of the recipient */
+    const char *provider; /* its mailbox provider, by the caller: counted along; NULL: not known */
 };
 bool accept_standing(struct db *db, uint64_t id, struct standing *out, struct err *e) MUST_USE;
 

@@ -174,6 +174,32 @@ static bool look_at_tally(struct ledger_look *k, const struct ledger_campaign *c
     return ok;
 }
 
+/* By provider each message is counted once at most: sums never exceed what is counted of all. */
+static bool look_at_providers(struct ledger_look *k, const struct ledger_campaign *c, struct err *e)
+{
+    struct stmt *s =
+        db_stmt(k->db,
+                "SELECT p.kind, SUM(p.n), MIN(p.n), COALESCE((SELECT a.n FROM tally a "
+                "WHERE a.campaign_num = $1 AND a.server_num = 0 AND a.provider = '' "
+                "AND a.kind = p.kind), 0) FROM tally p WHERE p.campaign_num = $1 AND "
+                "p.server_num = 0 AND p.provider <> '' AND p.kind < $2 GROUP BY p.kind",
+                e);
+    bool row = true, ok = s != NULL;
+    if (s) {
+        db_bind_i64(s, 1, c->num);
+        db_bind_i64(s, 2, TALLY_DEFERRED);
+    }
+    while (ok && (ok = db_step(s, &row, e)) && row)
+        if (db_i64(s, 1) > db_i64(s, 3) || db_i64(s, 2) < 0)
+            ledger_say(k, FAULT_TALLY,
+                       "campaign \"%s\": by provider %lld are counted of kind %lld, of all %lld",
+                       c->num ? c->name : "(single messages)", (long long)db_i64(s, 1),
+                       (long long)db_i64(s, 0), (long long)db_i64(s, 3));
+    if (s)
+        db_reset(s);
+    return ok;
+}
+
 bool ledger_tallies(struct ledger_look *k, struct err *e)
 {
     size_t pos = 0;
@@ -181,7 +207,7 @@ bool ledger_tallies(struct ledger_look *k, struct err *e)
     void *c = NULL;
     bool ok = true;
     while (ok && map_u64_next(k->campaigns, &pos, &num, &c))
-        ok = look_at_tally(k, c, e);
+        ok = look_at_tally(k, c, e) && look_at_providers(k, c, e);
     return ok;
 }
 

@@ -184,6 +184,22 @@ static void test_states(void **state)
     json_decref(j);
 }
 
+static void each_counts_once_by_provider(json_t *report)
+{
+    static const char *const kinds[] = {"sent", "failed", "uncertain"};
+    for (size_t k = 0; k < countof(kinds); k++) {
+        int64_t sum = 0;
+        size_t i;
+        json_t *one;
+        json_array_foreach(json_object_get(report, "by_provider"), i, one)
+        {
+            assert_true(number_of(one, kinds[k]) >= 0);
+            sum += number_of(one, kinds[k]);
+        }
+        assert_true(sum <= number_of(report, kinds[k]));
+    }
+}
+
 static void sum_holds(struct fixture *f, const char *name)
 {
     json_t *j = NULL;
@@ -194,6 +210,7 @@ static void sum_holds(struct fixture *f, const char *name)
                   number_of(j, "cancelled") + number_of(j, "expired") + number_of(j, "pending");
     assert_int_equal(sum, number_of(j, "recipients"));
     assert_true(number_of(j, "deferred") <= number_of(j, "pending"));
+    each_counts_once_by_provider(j);
     json_decref(j);
 }
 
