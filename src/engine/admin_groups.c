@@ -40,10 +40,23 @@ static const struct field_spec specs[] = {
     WORD("at_limit", at_limit, word_at_limit, "wait, spill"),
     WORD("shares", shares, word_shares, "exact, elastic"),
     WORD("sticky", sticky, word_sticky, "none, message, recipient"),
+    {.name = "rotate_active",
+     .kind = FIELD_U32,
+     .offset = offsetof(struct group, rotate_active),
+     .max = 10000},
+    {.name = "rotate_every",
+     .kind = FIELD_DURATION,
+     .offset = offsetof(struct group, rotate_every_ms),
+     .max = INT64_C(31) * 24 * 3600000},
+    {.name = "rotate_messages",
+     .kind = FIELD_COUNT,
+     .offset = offsetof(struct group, rotate_messages),
+     .max = 1000000000},
 };
 
-static const char *const known[] = {"name",   "strategy", "at_limit", "shares",
-                                    "sticky", "fallback", "new_name", NULL};
+static const char *const known[] = {
+    "name",          "strategy",     "at_limit",        "shares",   "sticky", "fallback",
+    "rotate_active", "rotate_every", "rotate_messages", "new_name", NULL};
 
 struct falling {
     struct admin_context *c;
@@ -72,13 +85,14 @@ static bool read_options(struct admin_context *c, json_t *args, struct group *g,
     if (!specs_read(args, specs, countof(specs), g, e) ||
         !args_each(args, "fallback", 4096, add_fallback, &f, e))
         return false;
-    if (g->strategy > STRATEGY_PRIORITY)
-        return err_set(
-            e, ERR_INVALID,
-            "strategy: %s is not in this version; it has round-robin, weighted, priority",
-            strategy_name(g->strategy));
-    if (g->sticky != STICKY_NONE)
-        return err_set(e, ERR_INVALID, "sticky: this version has none only");
+    if ((g->rotate_every_ms || g->rotate_messages) && !g->rotate_active)
+        return err_set(e, ERR_INVALID,
+                       "rotate_active: say how many servers are active at a time, or leave out "
+                       "rotate_every and rotate_messages");
+    if (g->rotate_active && !g->rotate_every_ms && !g->rotate_messages)
+        return err_set(e, ERR_INVALID,
+                       "rotate_active: say when the set changes, by rotate_every or "
+                       "rotate_messages");
     return true;
 }
 

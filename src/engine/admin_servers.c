@@ -22,6 +22,11 @@ static bool word_tls(const char *s, void *at)
     return tls_mode_parse(s, at);
 }
 
+static bool word_spread(const char *s, void *at)
+{
+    return spread_parse(s, at);
+}
+
 static bool word_counts(const char *s, void *at)
 {
     return counts_parse(s, at);
@@ -86,6 +91,12 @@ static const struct field_spec specs[] = {
     TEXT("profile", profile, 64),
     {.name = "notes", .kind = FIELD_LINES, .offset = AT(notes), .max = 4096},
     {.name = "cost_per_1000", .kind = FIELD_REAL, .offset = AT(cost_per_1000)},
+    COUNT("included_per_month", included_per_month),
+    {.name = "spread",
+     .kind = FIELD_WORD,
+     .offset = AT(limits.spread),
+     .word = word_spread,
+     .words = "even, asap"},
 };
 
 static const char *const known[] = {"name",
@@ -121,6 +132,9 @@ static const char *const known[] = {"name",
                                     "region",
                                     "ip_type",
                                     "cost_per_1000",
+                                    "included_per_month",
+                                    "spread",
+                                    "role",
                                     "provider",
                                     "profile",
                                     "from_domain",
@@ -301,6 +315,10 @@ static bool join_groups(struct admin_context *c, json_t *args, uint16_t num, boo
     struct joining j = {.c = c}, leaving = {.c = c};
     struct membership m = {.server_num = num};
     uint64_t weight = 0, priority = 0;
+    const char *word = json_string_value(json_object_get(args, "role"));
+    enum role role = ROLE_ACTIVE;
+    if (json_object_get(args, "role") && (!word || !role_parse(word, &role)))
+        return err_set(e, ERR_INVALID, "role: one of active, reserve, resting");
     if (!args_each(args, "group", 4096, join_named, &j, e) ||
         !args_each(args, "groups", 4096, join_named, &j, e) ||
         !args_each(args, "leave_group", 4096, join_named, &leaving, e) ||
@@ -311,7 +329,7 @@ static bool join_groups(struct admin_context *c, json_t *args, uint16_t num, boo
         (!groups_ensure_default(c->db, ids_next(c->ids, c->wall_ms), c->wall_ms, e) ||
          !join_named(&j, GROUPS_DEFAULT, e)))
         return false;
-    if (!j.n && (weight || priority) && !groups_of(c->db, num, j.nums, GROUPS_MAX, &j.n, e))
+    if (!j.n && (weight || priority || word) && !groups_of(c->db, num, j.nums, GROUPS_MAX, &j.n, e))
         return false;
     j.n = MIN(j.n, (size_t)GROUPS_MAX);
     for (size_t i = 0; i < j.n; i++) {
@@ -319,12 +337,14 @@ static bool join_groups(struct admin_context *c, json_t *args, uint16_t num, boo
         if (!groups_get_num(c->db, j.nums[i], &g, e))
             return false;
         m.weight = m.priority = 1;
+        m.role = ROLE_ACTIVE;
         for (size_t k = 0; k < g->n_members; k++)
             if (g->members[k].server_num == num)
                 m = g->members[k];
         group_free(&g);
         m.weight = weight ? (uint32_t)weight : m.weight;
         m.priority = priority ? (uint32_t)priority : m.priority;
+        m.role = word ? role : m.role;
         if (!groups_join(c->db, j.nums[i], &m, e))
             return false;
     }

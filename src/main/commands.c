@@ -68,6 +68,12 @@
     OPT(ARG_TEXT, "region", "R", "region", "where it stands, for your own order"),                \
     OPT(ARG_CHOICE, "ip-type", "KIND", "ip_type", "shared or dedicated address", .choices = "shared|dedicated"), \
     OPT(ARG_DECIMAL, "cost-per-1000", "X", "cost_per_1000", "what a thousand messages cost"),     \
+    OPT(ARG_COUNT, "included-per-month", "N", "included_per_month",                               \
+        "messages a month that are paid for already, or none", RANGE(1, 1000000000), .flags = OPT_NONE_OK), \
+    OPT(ARG_CHOICE, "spread", "HOW", "spread", "bulk takes a day's or month's quota evenly (default) or asap", \
+        .choices = "even|asap"),                                                                  \
+    OPT(ARG_CHOICE, "role", "R", "role", "within its groups: active (default), reserve (when no active one can), resting", \
+        .choices = "active|reserve|resting"),                                                     \
     OPT(ARG_TEXT, "provider", "NAME", "provider", "who runs it"),                                 \
     OPT(ARG_TEXT, "profile", "NAME", "profile", "whose replies it speaks: ses, sendgrid, gmail, generic ..."), \
     OPT(ARG_TEXT, "from-domain", "D", "from_domain", "may send only from this domain", .flags = OPT_REPEAT), \
@@ -96,13 +102,21 @@ static const struct option send_test_options[] = {
         .choices = "wait|spill"),                                                                 \
     OPT(ARG_CHOICE, "shares", "HOW", "shares", "exact shares (default) or elastic: pass busy servers by", \
         .choices = "exact|elastic"),                                                              \
-    OPT(ARG_CHOICE, "sticky", "HOW", "sticky", "stay with a server for: none", .choices = "none")
+    OPT(ARG_CHOICE, "sticky", "HOW", "sticky",                                                    \
+        "stay with a server: none (default), a message over its attempts, or a recipient",        \
+        .choices = "none|message|recipient"),                                                     \
+    OPT(ARG_COUNT, "rotate-active", "K", "rotate_active", "K of its servers send, the others rest, or none", \
+        RANGE(1, 10000), .flags = OPT_NONE_OK),                                                   \
+    OPT(ARG_DURATION, "rotate-every", "D", "rotate_every", "the set changes after this time", RANGE(0, INT64_C(744) * HOUR_MS)), \
+    OPT(ARG_COUNT, "rotate-messages", "N", "rotate_messages", "or after so many messages, or none", \
+        RANGE(1, 1000000000), .flags = OPT_NONE_OK)
 static const struct option group_add_options[] = {
     OPT(ARG_CHOICE, "strategy", "S", "strategy", "how a server is chosen",
-        .choices = "round-robin|weighted|priority", .flags = OPT_REQUIRED), GROUP_OPTIONS, END};
+        .choices = "round-robin|weighted|priority|least-loaded|adaptive|cheapest", .flags = OPT_REQUIRED),
+    GROUP_OPTIONS, END};
 static const struct option group_set_options[] = {
     OPT(ARG_CHOICE, "strategy", "S", "strategy", "how a server is chosen",
-        .choices = "round-robin|weighted|priority"), GROUP_OPTIONS,
+        .choices = "round-robin|weighted|priority|least-loaded|adaptive|cheapest"), GROUP_OPTIONS,
     OPT(ARG_NAME, "new-name", "NAME", "new_name", "another name"), END};
 
 static const struct option warmup_start_options[] = {

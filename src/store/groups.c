@@ -7,7 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define COLUMNS "num, id, name, strategy, at_limit, shares, sticky"
+#define COLUMNS                                                                                    \
+    "num, id, name, strategy, at_limit, shares, sticky, rotate_active, rotate_every_ms, "          \
+    "rotate_messages"
 
 static bool run_for_num(struct db *db, const char *sql, uint32_t num, struct err *e)
 {
@@ -107,6 +109,9 @@ static void bind_group(struct stmt *st, const struct group *g)
     db_bind_i64(st, 4, (int64_t)g->at_limit);
     db_bind_i64(st, 5, (int64_t)g->shares);
     db_bind_i64(st, 6, (int64_t)g->sticky);
+    db_bind_i64(st, 7, g->rotate_active);
+    db_bind_i64(st, 8, g->rotate_every_ms);
+    db_bind_i64(st, 9, (int64_t)g->rotate_messages);
 }
 
 static bool run_named(struct stmt *st, const char *name, struct err *e)
@@ -130,14 +135,15 @@ bool groups_add(struct db *db, struct group *g, int64_t now_ms, struct err *e)
     g->num = (uint32_t)db_i64(st, 0) + 1;
     db_reset(st);
     st = db_stmt(db,
-                 "INSERT INTO server_group (num, name, strategy, at_limit, shares, sticky, id, "
-                 "created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+                 "INSERT INTO server_group (num, name, strategy, at_limit, shares, sticky, "
+                 "rotate_active, rotate_every_ms, rotate_messages, id, created_at) VALUES ($1, $2, "
+                 "$3, $4, $5, $6, $7, $8, $9, $10, $11)",
                  e);
     if (!st)
         return false;
     bind_group(st, g);
-    db_bind_i64(st, 7, (int64_t)g->id);
-    db_bind_i64(st, 8, now_ms);
+    db_bind_i64(st, 10, (int64_t)g->id);
+    db_bind_i64(st, 11, now_ms);
     return run_named(st, g->name, e) && write_fallbacks(db, g, e);
 }
 
@@ -152,7 +158,8 @@ bool groups_update(struct db *db, const struct group *g, struct err *e)
         return err_set(e, ERR_REFUSED, "group " GROUPS_DEFAULT " keeps its name");
     struct stmt *st = db_stmt(db,
                               "UPDATE server_group SET name = $2, strategy = $3, at_limit = $4, "
-                              "shares = $5, sticky = $6 WHERE num = $1",
+                              "shares = $5, sticky = $6, rotate_active = $7, "
+                              "rotate_every_ms = $8, rotate_messages = $9 WHERE num = $1",
                               e);
     if (!st)
         return false;
@@ -176,6 +183,9 @@ static bool read_plain(struct stmt *st, struct group **out, struct err *e)
     g->at_limit = (enum at_limit)at_limit;
     g->shares = (enum shares)shares;
     g->sticky = (enum sticky)sticky;
+    g->rotate_active = (uint32_t)db_i64(st, 7);
+    g->rotate_every_ms = db_i64(st, 8);
+    g->rotate_messages = (uint64_t)db_i64(st, 9);
     *out = g;
     return true;
 }
@@ -203,7 +213,7 @@ static bool read_members(struct db *db, struct group *g, struct err *e)
     bool row = false;
     size_t cap = 0;
     struct stmt *st = db_stmt(db,
-                              "SELECT server_num, weight, priority FROM membership WHERE "
+                              "SELECT server_num, weight, priority, role FROM membership WHERE "
                               "group_num = $1 ORDER BY server_num",
                               e);
     if (!st)
@@ -216,7 +226,8 @@ static bool read_members(struct db *db, struct group *g, struct err *e)
             g->members = alloc_resize(g->members, (cap = cap ? cap * 2 : 8) * sizeof(*g->members));
         g->members[g->n_members++] = (struct membership){.server_num = (uint16_t)db_i64(st, 0),
                                                          .weight = (uint32_t)db_i64(st, 1),
-                                                         .priority = (uint32_t)db_i64(st, 2)};
+                                                         .priority = (uint32_t)db_i64(st, 2),
+                                                         .role = (enum role)db_i64(st, 3)};
     }
     return false;
 }
@@ -361,9 +372,9 @@ bool groups_join(struct db *db, uint32_t group_num, const struct membership *m, 
         return err_set(e, ERR_INVALID, "a priority is from 1 to 1000");
     struct stmt *st = db_stmt(
         db,
-        "INSERT INTO membership (group_num, server_num, weight, priority) VALUES ($1, $2, $3, $4) "
-        "ON CONFLICT (group_num, server_num) DO UPDATE SET weight = excluded.weight, "
-        "priority = excluded.priority",
+        "INSERT INTO membership (group_num, server_num, weight, priority, role) VALUES ($1, $2, "
+        "$3, $4, $5) ON CONFLICT (group_num, server_num) DO UPDATE SET weight = excluded.weight, "
+        "priority = excluded.priority, role = excluded.role",
         e);
     if (!st)
         return false;
@@ -371,6 +382,7 @@ bool groups_join(struct db *db, uint32_t group_num, const struct membership *m, 
     db_bind_i64(st, 2, m->server_num);
     db_bind_i64(st, 3, m->weight);
     db_bind_i64(st, 4, m->priority);
+    db_bind_i64(st, 5, (int64_t)m->role);
     return db_run(st, e);
 }
 

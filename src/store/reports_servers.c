@@ -11,7 +11,7 @@
     "calendar, pause_between_ms, counts, max_connections, max_messages_per_connection, "           \
     "connect_timeout_ms, reply_timeout_ms, dot_timeout_ms, chunking_off, region, ip_type, "        \
     "cost_per_1000, provider, profile, headers, from_domains, notes, admin, created_at, "          \
-    "updated_at"
+    "updated_at, spread, included_per_month"
 
 enum {
     C_NUM,
@@ -51,7 +51,9 @@ enum {
     C_NOTES,
     C_ADMIN,
     C_CREATED,
-    C_UPDATED
+    C_UPDATED,
+    C_SPREAD,
+    C_INCLUDED
 };
 
 struct server_view {
@@ -105,7 +107,7 @@ static json_t *memberships_of(struct db *db, int64_t num, json_t *names, int64_t
     json_t *all = json_array();
     struct err e;
     struct stmt *s = db_stmt(db,
-                             "SELECT g.name, m.weight, m.priority FROM membership m"
+                             "SELECT g.name, m.weight, m.priority, m.role FROM membership m"
                              " JOIN server_group g ON g.num = m.group_num"
                              " WHERE m.server_num = $1 AND g.removed_at IS NULL ORDER BY g.num",
                              &e);
@@ -119,9 +121,10 @@ static json_t *memberships_of(struct db *db, int64_t num, json_t *names, int64_t
             *priority = db_i64(s, 2);
         }
         json_array_append_new(names, part_column(s, 0));
-        json_array_append_new(all, json_pack("{s:o, s:I, s:I}", "group", part_column(s, 0),
+        json_array_append_new(all, json_pack("{s:o, s:I, s:I, s:s}", "group", part_column(s, 0),
                                              "weight", (json_int_t)db_i64(s, 1), "priority",
-                                             (json_int_t)db_i64(s, 2)));
+                                             (json_int_t)db_i64(s, 2), "role",
+                                             role_name((enum role)db_i64(s, 3))));
     }
     db_reset(s);
     return all;
@@ -197,7 +200,9 @@ static void add_settings(json_t *j, struct stmt *s)
     add_limits(j, s);
     json_object_set_new(j, "counts", json_string(counts_name((enum counts)db_i64(s, C_COUNTS))));
     json_object_set_new(j, "chunking", json_boolean(!db_i64(s, C_CHUNKING_OFF)));
+    json_object_set_new(j, "spread", json_string(spread_name((enum spread)db_i64(s, C_SPREAD))));
     json_object_set_new(j, "cost_per_1000", json_real(db_f64(s, C_COST)));
+    json_object_set_new(j, "included_per_month", part_count((uint64_t)db_i64(s, C_INCLUDED), true));
     json_object_set_new(j, "header", part_json(s, C_HEADERS));
     json_object_set_new(j, "from_domain", part_json(s, C_FROM_DOMAINS));
     json_object_set_new(j, "created_at", part_time(db_i64(s, C_CREATED)));
@@ -278,7 +283,7 @@ static json_t *members_of(struct db *db, int64_t num)
     json_t *members = json_array();
     struct err e;
     struct stmt *s = db_stmt(db,
-                             "SELECT s.name, m.weight, m.priority FROM membership m"
+                             "SELECT s.name, m.weight, m.priority, m.role FROM membership m"
                              " JOIN server s ON s.num = m.server_num"
                              " WHERE m.group_num = $1 AND s.removed_at IS NULL ORDER BY s.num",
                              &e);
@@ -287,26 +292,33 @@ static json_t *members_of(struct db *db, int64_t num)
         return members;
     db_bind_i64(s, 1, num);
     while (db_step(s, &row, &e) && row)
-        json_array_append_new(members, json_pack("{s:o, s:I, s:I}", "server", part_column(s, 0),
-                                                 "weight", (json_int_t)db_i64(s, 1), "priority",
-                                                 (json_int_t)db_i64(s, 2)));
+        json_array_append_new(
+            members, json_pack("{s:o, s:I, s:I, s:s}", "server", part_column(s, 0), "weight",
+                               (json_int_t)db_i64(s, 1), "priority", (json_int_t)db_i64(s, 2),
+                               "role", role_name((enum role)db_i64(s, 3))));
     db_reset(s);
     return members;
 }
 
-#define GROUP_COLUMNS "name, num, id, strategy, at_limit, shares, sticky, created_at"
+#define GROUP_COLUMNS                                                                              \
+    "name, num, id, strategy, at_limit, shares, sticky, created_at, rotate_active, "               \
+    "rotate_every_ms, rotate_messages"
 
 static json_t *group_json(void *arg, struct db *db, struct stmt *s)
 {
     (void)arg;
     int64_t num = db_i64(s, 1);
-    return json_pack("{s:o, s:o, s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "name", part_column(s, 0),
-                     "id", part_id("grp", (uint64_t)db_i64(s, 2)), "strategy",
-                     strategy_name((enum strategy)db_i64(s, 3)), "at_limit",
-                     at_limit_name((enum at_limit)db_i64(s, 4)), "shares",
-                     shares_name((enum shares)db_i64(s, 5)), "sticky",
-                     sticky_name((enum sticky)db_i64(s, 6)), "fallback", fallbacks_of(db, num),
-                     "servers", members_of(db, num), "created_at", part_time(db_i64(s, 7)));
+    json_t *j = json_pack("{s:o, s:o, s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "name",
+                          part_column(s, 0), "id", part_id("grp", (uint64_t)db_i64(s, 2)),
+                          "strategy", strategy_name((enum strategy)db_i64(s, 3)), "at_limit",
+                          at_limit_name((enum at_limit)db_i64(s, 4)), "shares",
+                          shares_name((enum shares)db_i64(s, 5)), "sticky",
+                          sticky_name((enum sticky)db_i64(s, 6)), "fallback", fallbacks_of(db, num),
+                          "servers", members_of(db, num), "created_at", part_time(db_i64(s, 7)));
+    json_object_set_new(j, "rotate_active", part_count((uint64_t)db_i64(s, 8), true));
+    json_object_set_new(j, "rotate_every_ms", part_count((uint64_t)db_i64(s, 9), true));
+    json_object_set_new(j, "rotate_messages", part_count((uint64_t)db_i64(s, 10), true));
+    return j;
 }
 
 bool report_groups(struct db *db, const struct report_page *p, json_t **out, struct err *e)

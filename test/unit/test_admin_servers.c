@@ -215,8 +215,8 @@ static void test_groups(void **state)
     json_decref(j);
     refused(f, "group.add", json_pack("{s:s, s:s}", "name", "c", "strategy", "best"), ERR_INVALID,
             "strategy: \"best\" is none of");
-    refused(f, "group.add", json_pack("{s:s, s:s}", "name", "c", "strategy", "adaptive"),
-            ERR_INVALID, "not in this version");
+    refused(f, "group.add", json_pack("{s:s, s:i}", "name", "c", "rotate_active", 2), ERR_INVALID,
+            "say when the set changes");
     refused(f, "group.set", json_pack("{s:s, s:s}", "name", "b", "fallback", "a"), ERR_INVALID, "");
     refused(f, "group.set", json_pack("{s:s, s:s}", "name", "b", "fallback", "z"), ERR_NOT_FOUND,
             "z");
