@@ -78,35 +78,11 @@ static const uint16_t upper_1252[32] = {
     0x2039, 0x0152, 0,      0x017d, 0,      0,      0x2018, 0x2019, 0x201c, 0x201d, 0x2022,
     0x2013, 0x2014, 0x02dc, 0x2122, 0x0161, 0x203a, 0x0153, 0,      0x017e, 0x0178};
 
-static size_t put_utf8(char *to, uint32_t u)
-{
-    if (u < 0x80) {
-        to[0] = (char)u;
-        return 1;
-    }
-    if (u < 0x800) {
-        to[0] = (char)(0xc0 | u >> 6);
-        to[1] = (char)(0x80 | (u & 0x3f));
-        return 2;
-    }
-    if (u < 0x10000) {
-        to[0] = (char)(0xe0 | u >> 12);
-        to[1] = (char)(0x80 | (u >> 6 & 0x3f));
-        to[2] = (char)(0x80 | (u & 0x3f));
-        return 3;
-    }
-    to[0] = (char)(0xf0 | u >> 18);
-    to[1] = (char)(0x80 | (u >> 12 & 0x3f));
-    to[2] = (char)(0x80 | (u >> 6 & 0x3f));
-    to[3] = (char)(0x80 | (u & 0x3f));
-    return 4;
-}
-
 static size_t put_1252(char *to, unsigned char c)
 {
     if (c < 0x80 || c >= 0xa0)
-        return put_utf8(to, c);
-    return put_utf8(to, upper_1252[c - 0x80] ? upper_1252[c - 0x80] : 0xfffd);
+        return str_put_utf8(c, to);
+    return str_put_utf8(upper_1252[c - 0x80] ? upper_1252[c - 0x80] : 0xfffd, to);
 }
 
 static bool all_ascii(const char *p, size_t n)
@@ -362,14 +338,14 @@ static size_t put_unit(struct csv *c, uint32_t unit, char *to)
         uint32_t high = c->high;
         c->high = 0;
         if (unit >= 0xdc00 && unit < 0xe000)
-            return put_utf8(to, 0x10000 + ((high - 0xd800) << 10) + (unit - 0xdc00));
-        n = put_utf8(to, 0xfffd);
+            return str_put_utf8(0x10000 + ((high - 0xd800) << 10) + (unit - 0xdc00), to);
+        n = str_put_utf8(0xfffd, to);
     }
     if (unit >= 0xd800 && unit < 0xdc00) {
         c->high = unit;
         return n;
     }
-    return n + put_utf8(to + n, unit >= 0xdc00 && unit < 0xe000 ? 0xfffd : unit);
+    return n + str_put_utf8(unit >= 0xdc00 && unit < 0xe000 ? 0xfffd : unit, to + n);
 }
 
 static bool take_utf16(struct csv *c, const unsigned char *p, size_t n, struct err *e)

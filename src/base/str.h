@@ -48,5 +48,8 @@ bool ascii_isspace(char c); /* blank, tab, CR, LF, VT, FF */
 /* True when the bytes are well-formed UTF-8 (no surrogates, no overlong forms). */
 bool str_is_utf8(struct str a);
 bool str_is_ascii(struct str a);
+/* Writes one character as UTF-8, 1 to 4 bytes; what is none (a surrogate, over 0x10ffff) as U+FFFD.
+ */
+size_t str_put_utf8(uint32_t c, char out[4]);
 
 #endif

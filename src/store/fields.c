@@ -132,30 +132,6 @@ static bool take_hex4(struct cursor *c, uint32_t *out)
     return true;
 }
 
-static size_t put_utf8(char *to, uint32_t u)
-{
-    if (u < 0x80) {
-        to[0] = (char)u;
-        return 1;
-    }
-    if (u < 0x800) {
-        to[0] = (char)(0xc0 | u >> 6);
-        to[1] = (char)(0x80 | (u & 0x3f));
-        return 2;
-    }
-    if (u < 0x10000) {
-        to[0] = (char)(0xe0 | u >> 12);
-        to[1] = (char)(0x80 | (u >> 6 & 0x3f));
-        to[2] = (char)(0x80 | (u & 0x3f));
-        return 3;
-    }
-    to[0] = (char)(0xf0 | u >> 18);
-    to[1] = (char)(0x80 | (u >> 12 & 0x3f));
-    to[2] = (char)(0x80 | (u >> 6 & 0x3f));
-    to[3] = (char)(0x80 | (u & 0x3f));
-    return 4;
-}
-
 static bool take_unicode(struct cursor *c, char *to, size_t *n)
 {
     uint32_t u = 0, low = 0;
@@ -169,7 +145,7 @@ static bool take_unicode(struct cursor *c, char *to, size_t *n)
             return false;
         u = 0x10000 + ((u - 0xd800) << 10) + (low - 0xdc00);
     }
-    *n += put_utf8(to + *n, u);
+    *n += str_put_utf8(u, to + *n);
     return true;
 }
 
