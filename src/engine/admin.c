@@ -3,6 +3,7 @@
 #include "engine/admin.h"
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "engine/admin_parts.h"
 #include "feedback/provider.h"
 #include "store/accept.h"
@@ -12,6 +13,8 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+
+#define COMMIT_US 2000 /* for the end of a bite: sums, memberships, pages to the log */
 
 static const struct admin_noun *const nouns[] = {
     &admin_servers,   &admin_groups,    &admin_lists,           &admin_contacts,
@@ -43,6 +46,11 @@ bool admin_in_bites(const char *op)
     return strcmp(op, "people.import_rows") == 0;
 }
 
+bool time_is_over(const struct admin_context *c)
+{
+    return c->until_us && clock_boot_us() + COMMIT_US >= c->until_us;
+}
+
 static void forget(struct admin_context *c)
 {
     if (c->kept)
@@ -64,7 +72,9 @@ static bool run_dry(struct admin_context *c, const struct admin_entry *entry, js
     json_object_del(args, "dry_run");
     if (!db_exec(c->db, "SAVEPOINT admin_dry", &a->error))
         return false;
+    c->is_dry = true;
     bool ok = entry->run(c, args, tail, &a->data, &a->error);
+    c->is_dry = false;
     struct err e;
     if (!db_exec(c->db, "ROLLBACK TO admin_dry; RELEASE admin_dry", &e)) {
         a->error = e;

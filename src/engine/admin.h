@@ -69,6 +69,7 @@ struct admin_context {
      * its own. so_far: what bites before this one have done, as the answer would say it. */
     int64_t until_us;
     bool again;
+    bool is_dry; /* all of it is undone afterwards */
     struct admin_kept *kept;
     json_t *so_far;
 };

@@ -13,7 +13,7 @@
 
 #include <stdlib.h>
 
-#define RETRY_BITE 500
+#define RETRY_ROWS 25 /* the clock is read after as many */
 
 static bool answer_campaign(struct admin_context *c, const char *name, json_t **data_out,
                             struct err *e)
@@ -175,6 +175,21 @@ static bool queue_again(struct admin_context *c, const uint64_t *ids, size_t n, 
     return true;
 }
 
+/* *after: the place to go on from, 0 at the end. */
+static bool retry_rows(struct admin_context *c, uint32_t num, unsigned states, uint64_t *after,
+                       size_t *queued_out, struct err *e)
+{
+    do {
+        uint64_t ids[RETRY_ROWS];
+        size_t n = 0;
+        if (!accept_over(c->db, num, states, *after, RETRY_ROWS, ids, &n, after, e) ||
+            !queue_again(c, ids, n, e))
+            return false;
+        *queued_out += n;
+    } while (*after && !time_is_over(c));
+    return true;
+}
+
 /* Failed, expired and softly bounced messages; uncertain ones only by name, because they may have
  * arrived. In bites: `after` of the answer, while it is no null, goes into the next call. */
 static bool run_retry(struct admin_context *c, json_t *args, struct str tail, json_t **data_out,
@@ -182,7 +197,7 @@ static bool run_retry(struct admin_context *c, json_t *args, struct str tail, js
 {
     (void)tail;
     struct campaign *cmp = NULL;
-    uint64_t after = 0, last = 0, ids[RETRY_BITE];
+    uint64_t after = 0;
     size_t n = 0;
     bool uncertain = false;
     static const char *const known[] = {"name", "after", "uncertain", NULL};
@@ -198,15 +213,14 @@ static bool run_retry(struct admin_context *c, json_t *args, struct str tail, js
         ok = err_set(e, ERR_CONFLICT, "campaign \"%s\": its deadline has passed", cmp->name);
     if (uncertain)
         states |= 1u << MESSAGE_UNCERTAIN;
-    ok = ok && accept_over(c->db, cmp->num, states, after, RETRY_BITE, ids, &n, &last, e) &&
-         queue_again(c, ids, n, e);
+    ok = ok && retry_rows(c, cmp->num, states, &after, &n, e);
     if (ok && n) {
         changed_campaign(c, cmp->num);
         c->changed.bits |= ADMIN_CHANGED_QUEUE;
     }
     if (ok)
         *data_out = json_pack("{s:s, s:I, s:o}", "name", cmp->name, "queued", (json_int_t)n,
-                              "after", last ? json_integer((json_int_t)last) : json_null());
+                              "after", after ? json_integer((json_int_t)after) : json_null());
     campaign_free(&cmp);
     return ok;
 }

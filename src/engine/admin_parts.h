@@ -31,6 +31,10 @@ struct standing;
 bool admin_standing(struct admin_context *c, uint64_t id, struct standing *out,
                     struct err *e) MUST_USE;
 
+/* Is it time to end the transaction? Long operations ask after every few rows, and leave the rest
+ * to the next call. */
+bool time_is_over(const struct admin_context *c);
+
 /* ---- arguments (admin_args.c) ---- */
 
 /* Refuses fields that are not in `known` (ends with NULL), with the nearest known one. */

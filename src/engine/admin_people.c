@@ -7,7 +7,6 @@
  * Numbers are big-endian. A call works in bites of a transaction each, and is synced as a whole; a
  * row that does not add up ends it there. */
 #include "base/alloc.h"
-#include "base/clock.h"
 #include "engine/admin_parts.h"
 #include "mail/addr.h"
 #include "store/fields.h"
@@ -19,8 +18,8 @@
 #include <stdlib.h>
 
 #define IMPORT_ROWS_MAX 20000
-#define CLOCK_ROWS      16 /* the clock is read once in so many rows */
-#define REMOVE_BITE     20000
+#define CLOCK_ROWS      16  /* the clock is read once in so many rows */
+#define REMOVE_ROWS     500 /* the clock is read after as many */
 
 /* ---- lists ---- */
 
@@ -45,9 +44,12 @@ static bool run_list_remove(struct admin_context *c, json_t *args, struct str ta
     const char *name = NULL;
     bool done = false;
     if (!args_known(args, (const char *const[]){"name", NULL}, e) ||
-        !args_need(args, "name", 4096, &name, e) ||
-        !lists_remove(c->db, name, REMOVE_BITE, &done, e))
+        !args_need(args, "name", 4096, &name, e))
         return false;
+    do
+        if (!lists_remove(c->db, name, REMOVE_ROWS, &done, e))
+            return false;
+    while (!done && !time_is_over(c));
     *data_out = json_pack("{s:s, s:b}", "name", name, "removed", done);
     return true;
 }
@@ -197,24 +199,17 @@ static bool import_row(struct admin_context *c, struct importing *m, struct err 
     return true;
 }
 
-/* Memberships and the commit take time, too. */
-static bool bite_is_over(const struct admin_context *c, int64_t start_us)
-{
-    return (clock_boot_us() - start_us) * 5 >= (c->until_us - start_us) * 3;
-}
-
 /* Rows until they are over or the time is. */
 static bool import_bite(struct admin_context *c, struct importing *m, struct err *e)
 {
     uint64_t begun = m->at;
-    int64_t start = clock_boot_us();
     if (!people_import_begin(c->people, m->im.list_id, m->im.policy, c->wall_ms, e))
         return false;
     while (m->at < m->n && !c->again) {
         if (!import_row(c, m, e))
             return false;
-        if (c->until_us && (m->at - begun) % CLOCK_ROWS == 0)
-            c->again = m->at < m->n && bite_is_over(c, start);
+        if ((m->at - begun) % CLOCK_ROWS == 0)
+            c->again = m->at < m->n && time_is_over(c);
     }
     if (m->at == m->n && m->rows.rest.n)
         return err_set(e, ERR_INVALID, "rows: more bytes than rows");

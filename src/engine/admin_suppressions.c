@@ -15,7 +15,8 @@
 
 #include <stdlib.h>
 
-#define REVERT_BITE 500
+#define REVERT_ROWS 25  /* the clock is read after as many */
+#define REVERT_MAX  500 /* of a trial */
 #define IMPORT_MAX  5000
 
 static bool read_reason(json_t *args, const char **out, struct err *e)
@@ -125,22 +126,21 @@ static bool run_remove(struct admin_context *c, json_t *args, struct str tail, j
 /* ---- revert ---- */
 
 struct reverting {
-    uint64_t ids[REVERT_BITE];
-    size_t n, seen;
+    uint64_t ids[REVERT_ROWS];
+    size_t n, seen, queued;
 };
 
 static bool collect(void *arg, const struct suppression *s)
 {
     struct reverting *r = arg;
     r->seen++;
-    if (s->message_id && r->n < REVERT_BITE)
+    if (s->message_id && r->n < REVERT_ROWS)
         r->ids[r->n++] = s->message_id;
     return true;
 }
 
 /* A bounce taken back is queued again for the other servers. */
-static bool queue_again(struct admin_context *c, const struct reverting *r, size_t *queued_out,
-                        struct err *e)
+static bool queue_again(struct admin_context *c, struct reverting *r, struct err *e)
 {
     for (size_t i = 0; i < r->n; i++) {
         struct standing st;
@@ -150,11 +150,26 @@ static bool queue_again(struct admin_context *c, const struct reverting *r, size
             continue;
         if (!accept_again(c->db, r->ids[i], &st, c->wall_ms, "its hard bounce was taken back", e))
             return false;
-        ++*queued_out;
+        r->queued++;
         if (st.campaign_num)
             changed_campaign(c, st.campaign_num);
         c->changed.bits |= ADMIN_CHANGED_QUEUE;
     }
+    return true;
+}
+
+static bool revert_rows(struct admin_context *c, uint16_t server_num, int64_t since,
+                        struct reverting *r, bool *more_out, struct err *e)
+{
+    bool is_over = false;
+    do {
+        r->n = 0;
+        if (!suppression_revert(c->db, server_num, since, false, c->wall_ms, REVERT_ROWS, collect,
+                                r, more_out, e) ||
+            !queue_again(c, r, e))
+            return false;
+        is_over = c->is_dry ? r->seen >= REVERT_MAX : time_is_over(c);
+    } while (*more_out && !is_over);
     return true;
 }
 
@@ -167,19 +182,16 @@ static bool run_revert(struct admin_context *c, json_t *args, struct str tail, j
     int64_t since = 0;
     struct server *s = NULL;
     bool more = false;
-    size_t queued = 0;
+    struct reverting r = {.n = 0};
     if (!args_known(args, (const char *const[]){"server", "since", NULL}, e) ||
         !args_need(args, "server", 4096, &name, e) || !args_time(args, "since", &since, e) ||
         !servers_get(c->db, NULL, name, &s, e))
         return false;
-    struct reverting *r = alloc_one(struct reverting);
-    bool ok = suppression_revert(c->db, s->num, since, false, c->wall_ms, REVERT_BITE, collect, r,
-                                 &more, e) &&
-              queue_again(c, r, &queued, e) && note_event(c, "suppression.reverted", name, e);
+    bool ok = revert_rows(c, s->num, since, &r, &more, e) &&
+              note_event(c, "suppression.reverted", name, e);
     if (ok)
         *data_out = json_pack("{s:s, s:I, s:I, s:b}", "server", name, "reverted",
-                              (json_int_t)r->seen, "queued", (json_int_t)queued, "more", more);
-    free(r);
+                              (json_int_t)r.seen, "queued", (json_int_t)r.queued, "more", more);
     server_free(&s);
     return ok;
 }

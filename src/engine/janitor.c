@@ -7,6 +7,7 @@
 #include "store/hours.h"
 #include "store/settings.h"
 #include "store/spool.h"
+#include "store/suppression.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,7 @@
 #define ANCHOR_MS      60000
 #define EVENTS_KEPT_MS (INT64_C(90) * 24 * HOUR_MS)
 #define EVENTS_BITE    1000
+#define SETTLE_BITE    500
 
 struct calendar { /* when the current day or month of a zone began and ends, wall ms */
     int64_t opened_at, closes_at;
@@ -243,12 +245,7 @@ static void post_sweep(struct core *c)
 static bool provisional_work(struct ledger_job *lj, struct db *db, struct err *e)
 {
     struct anchor *a = container_of(lj, struct anchor, lj);
-    struct stmt *s = db_stmt(
-        db, "UPDATE suppression SET provisional_until = NULL WHERE provisional_until <= $1", e);
-    if (!s)
-        return false;
-    db_bind_i64(s, 1, a->steady);
-    return db_run(s, e);
+    return suppression_settle(db, a->steady, SETTLE_BITE, &lj->again, e);
 }
 
 static void settle_provisional(struct core *c)

@@ -368,20 +368,17 @@ bool accept_over(struct db *db, uint32_t campaign_num, unsigned states, uint64_t
                  uint64_t *ids, size_t *n_out, uint64_t *last_out, struct err *e)
 {
     struct over o = {.states = states, .ids = ids, .max = max};
-    uint64_t at = after, first = 0, end = 0;
+    uint64_t first = 0, end = 0;
     bool row = false;
-    for (;;) {
-        if (!next_lease(db, campaign_num, at, &first, &end, &row, e))
-            return false;
-        if (!row)
-            break;
-        if (!over_in_lease(db, first, end, at, &o, e))
-            return false;
-        if (o.n >= o.max)
-            break;
-        at = end - 1;
-    }
+    *n_out = 0;
+    *last_out = 0;
+    if (!next_lease(db, campaign_num, after, &first, &end, &row, e))
+        return false;
+    if (!row)
+        return true;
+    if (!over_in_lease(db, first, end, after, &o, e))
+        return false;
     *n_out = o.n;
-    *last_out = row ? o.last : 0;
+    *last_out = o.n >= o.max ? o.last : end - 1;
     return true;
 }

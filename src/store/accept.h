@@ -53,8 +53,8 @@ bool accept_cancel(struct db *db, uint64_t id, const struct standing *st, int64_
 bool accept_again(struct db *db, uint64_t id, const struct standing *st, int64_t wall_ms,
                   const char *why, struct err *e) MUST_USE;
 /* The messages of a campaign in these states (bits 1 << enum message_state), with an id above
- * `after`, at most max; *last_out: the last id looked at, 0 when the end was reached. Soft bounces
- * only, of bounced ones. */
+ * `after`, of one lease and at most max, so perhaps none; *last_out: the last id looked at, 0 when
+ * the end was reached. Soft bounces only, of bounced ones. */
 bool accept_over(struct db *db, uint32_t campaign_num, unsigned states, uint64_t after, size_t max,
                  uint64_t *ids, size_t *n_out, uint64_t *last_out, struct err *e) MUST_USE;
 /* Counts one unsubscription by a mail of the campaign. */

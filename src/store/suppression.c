@@ -183,16 +183,22 @@ bool suppression_revert(struct db *db, uint16_t server_num, int64_t since_ms, bo
     return true;
 }
 
-bool suppression_settle(struct db *db, int64_t now_ms, struct err *e)
+bool suppression_settle(struct db *db, int64_t now_ms, size_t limit, bool *more_out, struct err *e)
 {
-    struct stmt *st = db_stmt(db,
-                              "UPDATE suppression SET provisional_until = NULL WHERE "
-                              "provisional_until IS NOT NULL AND provisional_until <= $1",
-                              e);
+    struct stmt *st =
+        db_stmt(db,
+                "UPDATE suppression SET provisional_until = NULL WHERE address IN (SELECT address "
+                "FROM suppression WHERE provisional_until IS NOT NULL AND provisional_until <= $1 "
+                "ORDER BY provisional_until LIMIT $2)",
+                e);
     if (!st)
         return false;
     db_bind_i64(st, 1, now_ms);
-    return db_run(st, e);
+    db_bind_i64(st, 2, (int64_t)MIN(limit, (size_t)INT32_MAX));
+    if (!db_run(st, e))
+        return false;
+    *more_out = (size_t)db_changes(db) == limit;
+    return true;
 }
 
 static struct stmt *soft_stmt(struct db *db, const char *sql, struct str address, int64_t at,

@@ -46,8 +46,9 @@ bool suppression_revert(struct db *db, uint16_t server_num, int64_t since_ms, bo
                         int64_t now_ms, size_t limit,
                         bool (*each)(void *arg, const struct suppression *s), void *arg,
                         bool *more_out, struct err *e) MUST_USE;
-/* Settles the provisional ones whose time is over. */
-bool suppression_settle(struct db *db, int64_t now_ms, struct err *e) MUST_USE;
+/* Settles provisional ones whose time is over, at most limit; *more_out: there may be others. */
+bool suppression_settle(struct db *db, int64_t now_ms, size_t limit, bool *more_out,
+                        struct err *e) MUST_USE;
 
 /* Notes that this message soft-bounced; *messages_out: distinct messages within the span before
  * `at`, this one included. Older ones of the address are forgotten. */
