@@ -197,9 +197,28 @@ bool campaign_edit_audience(struct db *db, uint64_t list_id, uint64_t *count_out
     return true;
 }
 
+/* Has any contact ever had it? */
+static bool is_known_field(struct db *db, const char *field, bool *out, struct err *e)
+{
+    struct stmt *s = db_stmt(db, "SELECT 1 FROM contact_field WHERE name = $1", e);
+    if (!s)
+        return false;
+    db_bind_cstr(s, 1, field);
+    if (!db_step(s, out, e))
+        return false;
+    db_reset(s);
+    return true;
+}
+
 bool campaign_edit_has_field(struct db *db, uint64_t list_id, const char *field, bool *out,
                              struct err *e)
 {
+    bool known = false;
+    *out = false;
+    if (!is_known_field(db, field, &known, e))
+        return false;
+    if (!known)
+        return true;
     struct stmt *s = db_stmt(db,
                              "SELECT c.fields FROM list_member m JOIN contact c"
                              " ON c.id = m.contact_id WHERE m.list_id = $1"
