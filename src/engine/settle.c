@@ -61,10 +61,10 @@ static void batch_done(struct ledger_job *lj)
         if (x->suppressed)
             campaigner_suppressed(c, x->o.key);
         x->of->pending--;
+        if (x->o.kind == OUTCOME_LATER && x->o.due != INT64_MAX)
+            campaigner_look_at(c, x->o.lane, x->o.due);
         if (x->closes)
             campaigner_box_empty(c, x->box);
-        else if (x->o.kind == OUTCOME_LATER && x->o.due != INT64_MAX)
-            campaigner_look_at(c, x->o.lane, x->o.due);
         if (x->o.campaign_num && x->o.kind == OUTCOME_END)
             campaigner_maybe_finished(c, x->o.campaign_num);
     }

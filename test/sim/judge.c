@@ -21,6 +21,8 @@ struct tale { /* of a message */
     uint32_t accepts, results, ends, uncertain;
     enum message_state state; /* of the last result */
     bool in_queue, is_single;
+    int64_t due_s; /* after the end */
+    char why[120];
 };
 
 static struct {
@@ -86,6 +88,9 @@ static void queue_row(struct stmt *s)
 {
     struct tale *t = tale_of((uint64_t)db_i64(s, 0));
     t->in_queue = true;
+    t->due_s =
+        db_i64(s, 2) == INT64_MAX ? INT64_MAX : db_i64(s, 2) / 1000 - world_wall_us() / SECOND_US;
+    (void)str_copy(db_text(s, 1), t->why, sizeof t->why);
     if (t->results && db_is_null(s, 1))
         found("message %llx waits after an attempt and nobody says why",
               (unsigned long long)db_i64(s, 0));
@@ -117,8 +122,9 @@ static void judge_tale(uint64_t id, const struct tale *t)
         found("message %llx was taken, yet it is %s", n, message_state_name(t->state));
     if (t->state == MESSAGE_SENT && !t->accepts)
         found("message %llx is said to be sent, and no server took it", n);
-    if (W->expects_done && open)
-        found("message %llx is still open", n);
+    if ((W->expects & EXPECT_DONE) && open)
+        found("message %llx is still open after %u results, due %lld s after the end: %s", n,
+              t->results, (long long)t->due_s, t->why);
 }
 
 static void judge_people(void)
@@ -156,7 +162,7 @@ static void judge_campaign(const struct vcampaign *c)
     if (sum != all || (c->started && all != c->n))
         found("%s: %lld recipients of %u, ends and pending are %lld", c->name, (long long)all, c->n,
               (long long)sum);
-    if (W->expects_done && pending)
+    if ((W->expects & EXPECT_DONE) && pending)
         found("%s: %lld are pending", c->name, (long long)pending);
     json_decref(r);
 }
@@ -168,7 +174,7 @@ static void judge_fates(void)
     void *t = NULL;
     each_row("SELECT message_id, state, verdict, rule FROM result ORDER BY message_id, n",
              result_row);
-    each_row("SELECT id, why FROM queue", queue_row);
+    each_row("SELECT id, why, due FROM queue", queue_row);
     each_row("SELECT id, rcpt FROM message", single_row);
     for (uint32_t i = 0; i < W->n_mails; i++)
         tale_of(W->mails[i].id)->accepts += W->mails[i].accepted;
@@ -198,6 +204,29 @@ static void judge_ledger(void)
         found("ledger check: %s", e.text);
 }
 
+/* ---- uncertain only where something was lost */
+
+static bool may_lose_replies(void)
+{
+    static const enum verb losing[] = {VERB_SLOW,   VERB_DROP_DOT, VERB_LOSE_DOT,
+                                       VERB_VANISH, VERB_REFUSE,   VERB_HOURLY};
+    for (uint32_t i = 0; i < W->n_servers; i++)
+        for (uint32_t k = 0; k < W->servers[i].n_behaviours; k++)
+            for (size_t v = 0; v < countof(losing); v++)
+                if (W->servers[i].behaviours[k].verb == losing[v])
+                    return true;
+    for (uint32_t i = 0; i < W->n_faults; i++)
+        if (W->faults[i].kind != FAULT_WALL)
+            return true;
+    return false;
+}
+
+static void judge_cause(void)
+{
+    if (j.uncertain && !may_lose_replies())
+        found("%u uncertain, and no reply was lost", j.uncertain);
+}
+
 static void free_tales(void)
 {
     size_t pos = 0;
@@ -225,6 +254,8 @@ bool judge(char *out, size_t size)
     judge_fates();
     judge_ledger();
     judge_limits(found);
+    judge_fleet(j.db, found);
+    judge_cause();
     free_tales();
     db_close(&j.db);
     return j.findings == 0;

@@ -29,6 +29,26 @@ static void check_window(const struct vserver *s, const int64_t *at, size_t n, u
         }
 }
 
+/* A day of the calendar, on a wall clock that nobody moved. */
+static void check_days(const struct vserver *s, const int64_t *at, size_t n, found_fn *found)
+{
+    uint64_t used = 0;
+    int64_t today = -1;
+    for (uint32_t i = 0; i < W->n_faults; i++)
+        if (W->faults[i].kind == FAULT_WALL || W->faults[i].kind == FAULT_REBOOT)
+            return;
+    for (size_t i = 0; i < n; i++) {
+        int64_t day = (at[i] + W->wall_offset_us) / (24 * HOUR_US);
+        used = day == today ? used + 1 : 1;
+        today = day;
+        if (used > s->per_day) {
+            found("%s: over its limit of %llu a day of the calendar", s->name,
+                  (unsigned long long)s->per_day);
+            return;
+        }
+    }
+}
+
 static void judge_server(uint32_t num, int64_t *at, found_fn *found)
 {
     const struct vserver *s = &W->servers[num];
@@ -40,7 +60,9 @@ static void judge_server(uint32_t num, int64_t *at, found_fn *found)
     check_window(s, at, n, s->per_second, SECOND_US, "second", found);
     check_window(s, at, n, s->per_minute, MINUTE_US, "minute", found);
     check_window(s, at, n, s->per_hour, HOUR_US, "hour", found);
-    if (!s->calendar)
+    if (s->calendar && s->per_day)
+        check_days(s, at, n, found);
+    else
         check_window(s, at, n, s->per_day, 24 * HOUR_US, "day", found);
     if (s->most_connections > s->max_connections)
         found("%s: %u connections, allowed are %u", s->name, s->most_connections,

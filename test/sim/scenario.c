@@ -22,6 +22,8 @@ static struct vserver *add_server(void)
     s->max_connections = (uint32_t)world_between(1, 8);
     if (world_chance(200))
         s->max_messages = (uint32_t)world_between(1, 30);
+    if (world_chance(100))
+        s->pause_us = world_between(1, 100) * 10000;
     return s;
 }
 
@@ -152,22 +154,27 @@ static void shares(void)
     for (uint32_t i = 0; i < n; i++) {
         struct vserver *s = add_server();
         s->max_messages = 0;
+        s->pause_us = 0;
         s->max_connections = saturated ? 2 : 8;
         s->half_rtt_us = saturated ? 10000 : s->half_rtt_us;
         join(g, s, (uint32_t)world_between(1, 10), 1);
     }
     add_campaign(0, (uint32_t)world_between(600, 1500), SECOND_US);
-    w->expects_done = w->expects_share = true;
+    w->expects = EXPECT_DONE | EXPECT_SHARES;
 }
 
 static void round_robin(void)
 {
     struct vgroup *g = add_group("main", "round-robin");
     uint32_t n = (uint32_t)world_between(2, 8);
-    for (uint32_t i = 0; i < n; i++)
-        join(g, add_server(), (uint32_t)world_between(1, 9), 1);
+    for (uint32_t i = 0; i < n; i++) {
+        struct vserver *s = add_server();
+        s->half_rtt_us = MIN(s->half_rtt_us, 10000); /* a busy one keeps its turn for 250 ms */
+        s->pause_us = 0;
+        join(g, s, (uint32_t)world_between(1, 9), 1);
+    }
     add_campaign(0, (uint32_t)world_between(100, 900), SECOND_US);
-    w->expects_done = w->expects_share = true;
+    w->expects = EXPECT_DONE | EXPECT_ROUND;
 }
 
 static void limits(void)
@@ -216,7 +223,7 @@ static void crashes(void)
     add_campaign(0, (uint32_t)world_between(50, 200), world_between(0, 20) * SECOND_US);
     add_singles((uint32_t)world_between(10, 80), world_between(10, 500) * 1000);
     add_crashes((uint32_t)world_between(1, 8), world_between(5, 40) * SECOND_US);
-    w->expects_done = true;
+    w->expects = EXPECT_DONE;
 }
 
 static void network_cut(void)
@@ -251,7 +258,70 @@ static void fallbacks(void)
     }
     add_campaign(0, (uint32_t)world_between(100, 700), SECOND_US);
     add_singles(30, SECOND_US);
-    w->expects_done = true;
+    w->expects = EXPECT_DONE | EXPECT_FALLBACK;
+}
+
+/* One of three goes sick under a steady load and is cured. */
+static void sick(void)
+{
+    static const enum verb ways[] = {VERB_REFUSE,  VERB_BUSY,   VERB_TLS,
+                                     VERB_GARBAGE, VERB_VANISH, VERB_DROP_EARLY};
+    struct vgroup *g = add_group("main", world_chance(500) ? "round-robin" : "weighted");
+    enum verb way = ways[world_below(countof(ways))];
+    for (int i = 0; i < 3; i++) {
+        struct vserver *s = add_server();
+        s->per_second = 2;
+        s->max_connections = 3;
+        s->max_messages = 4; /* what shows in new connections only shows soon */
+        s->pause_us = 0;
+        s->starttls |= way == VERB_TLS;
+        join(g, s, 1, 1);
+    }
+    w->sick_from_us = world_between(15, 30) * SECOND_US;
+    w->sick_to_us = w->sick_from_us + world_between(30, 100) * SECOND_US;
+    w->quiet_us = way == VERB_VANISH ? 45 * SECOND_US : 15 * SECOND_US;
+    /* A dot into a black hole is waited for ten minutes, and its server gets nothing meanwhile. */
+    w->back_us = way == VERB_VANISH ? 850 * SECOND_US : 400 * SECOND_US;
+    behave(&w->servers[0], way, w->sick_from_us, w->sick_to_us, 0, 0);
+    add_campaign(0, way == VERB_VANISH ? 4500 : 2900, SECOND_US);
+    w->expects = EXPECT_DONE | EXPECT_SICK;
+}
+
+/* Bulk saturates two servers; transactional mail comes between. */
+static void lanes(void)
+{
+    struct vgroup *g = add_group("main", any_strategy());
+    for (int i = 0; i < 2; i++) {
+        struct vserver *s = add_server();
+        s->half_rtt_us = world_between(100, 2000);
+        s->think_us = world_between(100, 2000);
+        s->max_connections = (uint32_t)world_between(2, 5);
+        s->max_messages = 0;
+        s->pause_us = 0;
+        join_any(g, s);
+    }
+    add_campaign(0, 4000, SECOND_US);
+    add_singles(30, 30000);
+    w->singles_from_us = 1500000;
+    w->expects = EXPECT_DONE | EXPECT_QUICK;
+}
+
+/* More transactional mail than the servers' pace: bulk keeps its floor. */
+static void flood(void)
+{
+    struct vgroup *g = add_group("main", "weighted");
+    for (int i = 0; i < 2; i++) {
+        struct vserver *s = add_server();
+        s->half_rtt_us = world_between(100, 2000);
+        s->max_connections = (uint32_t)world_between(2, 5);
+        s->per_second = 10;
+        s->max_messages = 0;
+        s->pause_us = 0;
+        join_any(g, s);
+    }
+    add_campaign(0, 800, SECOND_US);
+    add_singles(1200, 1);
+    w->expects = EXPECT_DONE;
 }
 
 /* All at once. */
@@ -291,7 +361,9 @@ void scenario_make(struct world *to, uint64_t seed)
     } kinds[] = {{"shares", shares},       {"round robin", round_robin},
                  {"limits", limits},       {"villains", villains},
                  {"crashes", crashes},     {"network cut", network_cut},
-                 {"fallbacks", fallbacks}, {"storm", storm}};
+                 {"fallbacks", fallbacks}, {"storm", storm},
+                 {"sick", sick},           {"lanes", lanes},
+                 {"flood", flood}};
     size_t kind = seed % countof(kinds);
     w = to;
     w->seed = seed;

@@ -28,8 +28,7 @@ static bool do_call(const char *op, json_t *args, struct str tail, json_t **data
         world_fail("script: arguments of %s", op);
     if (user_call(op, args, tail, (void **)data_out, why, sizeof why))
         return true;
-    if (W->runs == 1)
-        world_fail("%s: %s", op, why);
+    world_trace("refused: %s", why);
     return false;
 }
 
@@ -52,7 +51,10 @@ static void add_group(const struct vgroup *g)
         json_pack("{s:s, s:s, s:s, s:s}", "name", g->name, "strategy", g->strategy, "at_limit",
                   g->spill ? "spill" : "wait", "shares", g->elastic ? "elastic" : "exact");
     if (g->fallback >= 0)
-        json_object_set_new(args, "fallback", json_pack("[s]", group_name((uint32_t)g->fallback)));
+        json_object_set_new(args, "fallback", json_array());
+    for (int32_t i = g->fallback; i >= 0; i = W->groups[i].fallback)
+        json_array_append_new(json_object_get(args, "fallback"),
+                              json_string(group_name((uint32_t)i)));
     must_call("group.add", args);
 }
 
@@ -83,6 +85,11 @@ static void add_server(const struct vserver *s)
     set_number(args, "per_day", s->per_day);
     set_number(args, "max_connections", s->max_connections);
     set_number(args, "max_messages_per_connection", s->max_messages);
+    if (s->pause_us) {
+        char text[24];
+        snprintf(text, sizeof text, "%lldms", (long long)s->pause_us / 1000);
+        json_object_set_new(args, "pause_between", json_string(text));
+    }
     must_call("server.add", args);
 }
 
@@ -113,9 +120,10 @@ static void import(const char *list, uint32_t first, uint32_t n)
         b.n = 0;
         for (uint32_t i = 0; i < bite; i++)
             row_add(&b, first + at + i);
-        (void)do_call("people.import_rows",
-                      json_pack("{s:s, s:[], s:i}", "list", list, "fields", "n", (int)bite),
-                      buf_str(&b), NULL);
+        if (!do_call("people.import_rows",
+                     json_pack("{s:s, s:[], s:i}", "list", list, "fields", "n", (int)bite),
+                     buf_str(&b), NULL))
+            world_fail("the import failed");
     }
     buf_free(&b);
 }
@@ -277,6 +285,20 @@ static int64_t act(void)
     return next;
 }
 
+/* For a replay: what the engine thinks it waits for. */
+static void show_live(void)
+{
+    static const char *const looks[] = {"live.status", "live.queue", "live.fleet"};
+    for (size_t i = 0; i < countof(looks); i++) {
+        json_t *data = NULL;
+        (void)do_call(looks[i], json_object(), STR_NONE, &data);
+        char *text = json_dumps(data, JSON_COMPACT);
+        printf("%s: %s\n", looks[i], text);
+        free(text);
+        json_decref(data);
+    }
+}
+
 void *script_run(void *arg)
 {
     int64_t poll = 0;
@@ -290,6 +312,8 @@ void *script_run(void *arg)
             poll = now + (now < MINUTE_US ? SECOND_US : 10 * SECOND_US);
         }
         if (W->was_done || now >= W->end_us) {
+            if (W->verbose && !W->was_done)
+                show_live();
             W->is_over = true;
             loop_signal(SIGTERM);
             return NULL;

@@ -21,6 +21,7 @@ struct smtp_peer {
     size_t chunk_left, looked;
     bool chunk_is_last, has_mail, has_rcpt, is_closing;
     uint32_t person, taken;
+    int64_t ended_us; /* the last dot */
 };
 
 struct smtp_peer *smtp_peer_new(struct vserver *s, struct peer *p)
@@ -152,6 +153,7 @@ static void end_of_data(struct smtp_peer *x, int64_t sent_us)
     char line[80];
     x->has_mail = x->has_rcpt = false;
     x->mode = MODE_COMMANDS;
+    x->ended_us = W->boot_us;
     count_spans(x->s);
     if (world_behaves(x->s, VERB_LOSE_DOT)) {
         note(x, false, 0, sent_us);
@@ -201,6 +203,10 @@ static void ehlo(struct smtp_peer *x)
 
 static void mail_from(struct smtp_peer *x)
 {
+    if (x->ended_us && W->boot_us - x->ended_us < x->s->pause_us)
+        world_fail("%s: the next message came %lld ms after the last, the pause is %lld ms",
+                   x->s->name, (long long)(W->boot_us - x->ended_us) / 1000,
+                   (long long)x->s->pause_us / 1000);
     if (world_behaves(x->s, VERB_DROP_EARLY)) {
         close_now(x);
         return;

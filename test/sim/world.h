@@ -51,6 +51,16 @@ enum verb {
     VERB_COUNT
 };
 
+enum expect { /* what the scenario lets the judge ask for, beside what always holds */
+              EXPECT_DONE = 1 << 0,     /* nothing is open at the end */
+              EXPECT_SHARES = 1 << 1,   /* weights within 1 % */
+              EXPECT_ROUND = 1 << 2,    /* round robin: counts differ by one at most */
+              EXPECT_FALLBACK = 1 << 3, /* the order of groups */
+              EXPECT_SICK = 1 << 4,     /* server 0 loses its share and gets it back */
+              EXPECT_QUICK = 1 << 5,    /* transactional p95 under 100 ms beside bulk */
+              EXPECT_FLOOR = 1 << 6,    /* bulk keeps 5 % beside a flood of transactional */
+};
+
 struct behaviour {
     enum verb verb;
     int64_t from_us, to_us;
@@ -68,6 +78,7 @@ struct vserver {
     uint64_t per_second, per_minute, per_hour, per_day; /* as the engine is told */
     bool calendar;                                      /* the day is UTC's */
     uint32_t max_connections, max_messages;
+    int64_t pause_us; /* between messages on a connection */
     /* what it sees */
     uint32_t connections, most_connections, most_messages;
     int64_t hour_at, day_at; /* of the counts below, on its own clock: wall */
@@ -140,9 +151,9 @@ struct world {
     uint32_t n_servers, n_groups, n_campaigns, n_faults, n_people;
     uint32_t n_singles, singles_first;
     int64_t singles_from_us, singles_every_us;
-    int64_t end_us;     /* the user stops the engine */
-    bool expects_done;  /* nothing may be pending by then */
-    bool expects_share; /* healthy: weights within 1 % */
+    int64_t end_us;                                      /* the user stops the engine */
+    unsigned expects;                                    /* bits of enum expect */
+    int64_t sick_from_us, sick_to_us, back_us, quiet_us; /* EXPECT_SICK: of server 0, see judge */
     /* the script's place, kept over crashes */
     uint32_t set_up, singles_sent;
     int64_t ready_us; /* set up; 0: not yet */
@@ -226,5 +237,7 @@ void scenario_make(struct world *w, uint64_t seed);
 bool judge(char *out, size_t size);
 typedef void found_fn(const char *fmt, ...);
 void judge_limits(found_fn *found);
+struct db;
+void judge_fleet(struct db *db, found_fn *found);
 
 #endif
