@@ -4,8 +4,8 @@
 
 #include "base/str.h"
 
-extern const unsigned char rules_replies_yaml[], rules_providers_yaml[];
-extern const size_t rules_replies_yaml_size, rules_providers_yaml_size;
+extern const unsigned char rules_replies_yaml[], rules_providers_yaml[], rules_verdicts_yaml[];
+extern const size_t rules_replies_yaml_size, rules_providers_yaml_size, rules_verdicts_yaml_size;
 
 static inline struct str builtin_replies(void)
 {
@@ -15,6 +15,11 @@ static inline struct str builtin_replies(void)
 static inline struct str builtin_providers(void)
 {
     return str_from((const char *)rules_providers_yaml, rules_providers_yaml_size);
+}
+
+static inline struct str builtin_verdicts(void)
+{
+    return str_from((const char *)rules_verdicts_yaml, rules_verdicts_yaml_size);
 }
 
 #endif
