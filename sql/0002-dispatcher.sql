@@ -130,3 +130,15 @@ CREATE TABLE warmup_day (           -- days that are over
 
 -- ---- reputation
 
+-- ---- servers taken out by the user's word
+
+CREATE TABLE quarantine (
+    server_num INTEGER PRIMARY KEY,
+    reason TEXT NOT NULL,
+    until INTEGER,                  -- wall ms; NULL: until released
+    at INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- ---- looking: attempts that were not accepted (verdict 1 is accepted, 0 no attempt)
+
+CREATE INDEX result_trouble ON result (at) WHERE verdict > 1;

@@ -88,6 +88,13 @@ void on_system_events(struct http_request *r);
 void on_keys_list(struct http_request *r);
 void on_keys_make(struct http_request *r);
 void on_keys_remove(struct http_request *r);
+/* look.c */
+void on_servers_quarantine(struct http_request *r);
+void on_servers_release(struct http_request *r);
+void on_top(struct http_request *r);
+void on_log_patterns(struct http_request *r);
+void on_servers_evidence(struct http_request *r);
+void on_servers_isolate(struct http_request *r);
 /* health.c */
 void on_health_live(struct http_request *r);
 void on_health_ready(struct http_request *r);

@@ -4,6 +4,8 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "engine/admin.h"
+#include "engine/isolate.h"
+#include "engine/look.h"
 #include "engine/server_test.h"
 
 #include <stdio.h>
@@ -156,6 +158,7 @@ static void done(struct ledger_job *lj)
     struct call_job *k = container_of(lj, struct call_job, lj);
     if (lj->ok) {
         apply_changes(k->core, k->request->op, &k->ctx.changed);
+        quarantine_changed(k->core, k->request->op, k->answer.data);
         if (k->ctx.changed.bits & (ADMIN_CHANGED_SERVERS | ADMIN_CHANGED_GROUPS |
                                    ADMIN_CHANGED_CAMPAIGNS | ADMIN_CHANGED_PAUSE)) {
             answer_after_reload(k);
@@ -199,7 +202,26 @@ static bool answer_live(struct core *c, struct link_request *r)
             link_answer(r, link_answer_ok(live[i].look(c)));
             return true;
         }
-    return false;
+    if (!str_is(str_of(r->op), "live.top"))
+        return false;
+    link_answer(r, link_answer_ok(live_top(c, r->args)));
+    return true;
+}
+
+/* What runs beside the ledger: conversations with servers, and looking at many rows. */
+static bool run_aside(struct core *c, struct link_request *r)
+{
+    if (str_is(str_of(r->op), "server.test") || str_is(str_of(r->op), "server.send_test"))
+        server_test_start(c, r);
+    else if (str_is(str_of(r->op), "server.isolate"))
+        isolate_start(c, r);
+    else if (str_is(str_of(r->op), "log.patterns"))
+        look_start(c, r, look_patterns, NULL);
+    else if (str_is(str_of(r->op), "server.evidence"))
+        evidence_start(c, r);
+    else
+        return false;
+    return true;
 }
 
 void calls_handle(void *arg, struct link_request *r)
@@ -210,8 +232,7 @@ void calls_handle(void *arg, struct link_request *r)
         return;
     if (c->is_stopping) {
         err_set(&e, ERR_LATER, "the daemon is stopping: try again in a few seconds");
-    } else if (str_is(str_of(r->op), "server.test") || str_is(str_of(r->op), "server.send_test")) {
-        server_test_start(c, r);
+    } else if (run_aside(c, r)) {
         return;
     } else if (!admin_has(r->op)) {
         err_set(&e, ERR_NOT_FOUND, "there is no operation '%s' here", r->op);

@@ -282,8 +282,9 @@ static bool start(struct core *c, struct err *e)
     loop_refresh(c->loop);
     c->started_boot = loop_now_ms(c->loop);
     c->fleet = fleet_new(&events, c, rand_u64(&c->rand), core_steady(c));
-    if (!recover_ledger(c, db, e) || !config_load_first(c, db, e) || !start_ledger(c, db, e) ||
-        !start_link(c, e) || !loop_on_signal(c->loop, SIGTERM, on_stop_signal, c, e) ||
+    if (!recover_ledger(c, db, e) || !config_load_first(c, db, e) || !quarantine_load(c, db, e) ||
+        !start_ledger(c, db, e) || !start_link(c, e) ||
+        !loop_on_signal(c->loop, SIGTERM, on_stop_signal, c, e) ||
         !loop_on_signal(c->loop, SIGHUP, on_hup, c, e))
         return false;
     loop_set_turn_end(c->loop, turn_end, c);

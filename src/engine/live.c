@@ -35,7 +35,7 @@ static json_t *number_or_null(int64_t v)
     return v < 0 ? json_null() : json_integer(v);
 }
 
-static json_t *server_line(struct core *c, struct outlet *o)
+json_t *live_server(struct core *c, struct outlet *o)
 {
     struct server_view v;
     if (!fleet_view(c->fleet, o->num, core_steady(c), &v))
@@ -57,7 +57,7 @@ json_t *live_fleet(struct core *c)
     json_t *servers = json_array();
     for (size_t i = 0; i < c->n_outlets; i++) {
         struct outlet *o = c->outlets[i];
-        json_t *j = o && o->server && !o->is_removed ? server_line(c, o) : NULL;
+        json_t *j = o && o->server && !o->is_removed ? live_server(c, o) : NULL;
         if (j)
             json_array_append_new(servers, j);
     }

@@ -33,8 +33,10 @@ struct test_step {
 
 struct test {
     struct core *core;
-    struct link_request *request;
+    void (*done)(void *arg, json_t *result);
+    void *arg;
     struct server_ref *server;
+    int64_t limit; /* boot ms when all must be over */
     struct conn *conn;
     struct smtp_client *smtp;
     struct derivation *derivation;
@@ -43,7 +45,7 @@ struct test {
     struct test_step steps[STEPS];
     int64_t began, last;
     bool sends, is_open, over, in_pump;
-    char from[ADDR_MAX + 1], rcpt[ADDR_MAX + 1];
+    char from[ADDR_MAX + 1], rcpt[ADDR_MAX + 1], header_from[700];
     struct buf body;
     char tls[256], peer[128];
 };
@@ -112,7 +114,8 @@ static void finish(struct test *t)
         json_pack("{s:b,s:s,s:s,s:s,s:o,s:o,s:o}", "ok", ok, "server", t->server->server->name,
                   "peer", t->peer, "tls", t->tls, "steps", steps, "capabilities", capabilities(t),
                   "conversation", text ? text : json_string("(not UTF-8)"));
-    link_answer(t->request, link_answer_ok(data));
+    json_object_set_new(data, "sent", json_boolean(t->steps[STEP_SENT].state == STEP_PASSED));
+    t->done(t->arg, data);
     timer_at(t->reaper, clock_boot_ms()); /* never freed inside a callback of its own parts */
 }
 
@@ -250,12 +253,29 @@ static void pump(struct test *t)
     }
     t->in_pump = false;
     if (!t->over)
-        timer_at(t->timer, smtp_client_deadline(t->smtp));
+        timer_at(t->timer, MIN(smtp_client_deadline(t->smtp), t->limit));
+}
+
+/* The limit over all is reached: the step at work failed. */
+static void give_up(struct test *t)
+{
+    for (int id = 0; id < STEPS; id++)
+        if (t->steps[id].state == STEP_NOT_TRIED) {
+            fail(t, (enum step_id)id, "no end within the time of this test");
+            break;
+        }
+    finish(t);
 }
 
 static void on_timer(void *arg)
 {
     struct test *t = arg;
+    if (t->over)
+        return;
+    if (clock_boot_ms() >= t->limit) {
+        give_up(t);
+        return;
+    }
     smtp_client_tick(t->smtp, clock_boot_ms());
     pump(t);
 }
@@ -337,7 +357,7 @@ static void begin(struct test *t)
     t->smtp = smtp_client_new(&k, now);
     t->timer = timer_new(t->core->loop, on_timer, t);
     t->reaper = timer_new(t->core->loop, free_test, t);
-    timer_at(t->timer, smtp_client_deadline(t->smtp));
+    timer_at(t->timer, MIN(smtp_client_deadline(t->smtp), t->limit));
     t->conn = conn_open(t->core->net, &p, &handler, t);
 }
 
@@ -353,7 +373,7 @@ static bool compose(struct test *t, struct err *e)
     snprintf(id, sizeof id, "test-%016llx", (unsigned long long)rand_secret_u64());
     char message_id[400];
     snprintf(message_id, sizeof message_id, "%s@%s", id, t->core->host);
-    struct mime_message m = {.from = str_of(s->from ? s->from : t->from),
+    struct mime_message m = {.from = str_of(t->header_from),
                              .to = str_of(t->rcpt),
                              .subject = STR("Postfleet test message"),
                              .message_id = str_of(message_id),
@@ -363,12 +383,13 @@ static bool compose(struct test *t, struct err *e)
     return mime_build(&m, &t->body, &facts, e);
 }
 
-static bool set_addresses(struct test *t, const char *to, struct err *e)
+static bool set_addresses(struct test *t, const char *from, const char *to, struct err *e)
 {
     const struct server *s = t->server->server;
     struct addr a;
     char name[300], fallback[300];
-    const char *from = s->from;
+    if (!from)
+        from = s->from;
     if (!from) {
         snprintf(fallback, sizeof fallback, "postmaster@%s",
                  strchr(t->core->host, '.') ? t->core->host : "localhost.localdomain");
@@ -376,6 +397,7 @@ static bool set_addresses(struct test *t, const char *to, struct err *e)
     }
     if (!addr_parse_mailbox(str_of(from), &a, name, sizeof name, e))
         return err_prefix(e, "From of server %s", s->name);
+    snprintf(t->header_from, sizeof t->header_from, "%s", from);
     snprintf(t->from, sizeof t->from, "%s", a.text);
     if (to && !addr_parse(str_of(to), &a, e))
         return err_prefix(e, "to");
@@ -383,7 +405,7 @@ static bool set_addresses(struct test *t, const char *to, struct err *e)
     return true;
 }
 
-static struct outlet *find_outlet(struct core *c, const char *name)
+struct outlet *outlet_by_name(struct core *c, const char *name)
 {
     for (size_t i = 0; name && i < c->n_outlets; i++) {
         struct outlet *o = c->outlets[i];
@@ -393,33 +415,45 @@ static struct outlet *find_outlet(struct core *c, const char *name)
     return NULL;
 }
 
-void server_test_start(struct core *c, struct link_request *r)
+bool trial_start(struct core *c, const struct trial_ask *ask,
+                 void (*done)(void *arg, json_t *result), void *arg, struct err *e)
 {
-    const char *name = json_string_value(json_object_get(r->args, "name"));
-    const char *to = json_string_value(json_object_get(r->args, "to"));
-    bool sends = str_is(str_of(r->op), "server.send_test");
-    struct outlet *o = find_outlet(c, name);
-    struct err e = {0};
-    if (!o)
-        err_set(&e, ERR_NOT_FOUND, "there is no server '%s'", name ? name : "");
-    else if (sends && !to)
-        err_set(&e, ERR_INVALID, "to: which address shall the test mail go to?");
-    if (e.code) {
-        link_answer(r, link_answer_error(&e));
-        return;
-    }
     struct test *t = alloc_one(struct test);
     t->core = c;
-    t->request = r;
-    t->sends = sends;
-    t->server = o->server;
+    t->done = done;
+    t->arg = arg;
+    t->sends = ask->sends;
+    t->limit = ask->limit_ms ? clock_boot_ms() + ask->limit_ms : INT64_MAX;
+    t->server = ask->server;
     __atomic_add_fetch(&t->server->refs, 1, __ATOMIC_RELAXED);
-    if (set_addresses(t, to, &e) && compose(t, &e)) {
+    if (set_addresses(t, ask->from, ask->to, e) && compose(t, e)) {
         begin(t);
-        return;
+        return true;
     }
-    link_answer(r, link_answer_error(&e));
     server_ref_drop(t->server);
     buf_free(&t->body);
     free(t);
+    return false;
+}
+
+static void answer_test(void *arg, json_t *result)
+{
+    link_answer(arg, link_answer_ok(result));
+}
+
+void server_test_start(struct core *c, struct link_request *r)
+{
+    const char *name = json_string_value(json_object_get(r->args, "name"));
+    struct trial_ask ask = {.to = json_string_value(json_object_get(r->args, "to")),
+                            .sends = str_is(str_of(r->op), "server.send_test")};
+    struct outlet *o = outlet_by_name(c, name);
+    struct err e = {0};
+    if (!o)
+        err_set(&e, ERR_NOT_FOUND, "there is no server '%s'", name ? name : "");
+    else if (ask.sends && !ask.to)
+        err_set(&e, ERR_INVALID, "to: which address shall the test mail go to?");
+    if (o)
+        ask.server = o->server;
+    if (e.code || !trial_start(c, &ask, answer_test, r, &e))
+        link_answer(r, link_answer_error(&e));
 }

@@ -222,6 +222,9 @@ struct core {
     struct loop *loop;
     struct net *net;
     struct pool *desks;
+    struct pool *looks;          /* looking that reads many rows; NULL until the first */
+    struct map_u64 *quarantines; /* server num -> its quarantine that is not in force yet */
+    struct top *top;             /* rates for live.top; NULL until somebody looks */
     struct ledger *ledger;
     struct checkpoint *checkpoint;
     struct journal *journal;
@@ -433,6 +436,17 @@ json_t *live_queue(struct core *c);
 void live_sending_waits(struct core *c, char *out, size_t size);
 json_t *live_status(struct core *c);
 json_t *live_campaigns(struct core *c);
+json_t *live_server(struct core *c, struct outlet *o); /* a line of live.fleet; NULL: unknown */
+/* live_top.c: args {"limit","offset","sort","filter"} */
+json_t *live_top(struct core *c, json_t *args);
+
+/* server_test.c: the server at work by that name; NULL: there is none */
+struct outlet *outlet_by_name(struct core *c, const char *name);
+
+/* quarantine.c */
+bool quarantine_load(struct core *c, struct db *db, struct err *e) MUST_USE;
+void quarantine_second(struct core *c);
+void quarantine_changed(struct core *c, const char *op, const json_t *data); /* committed */
 
 /* probe.c */
 void probe_server(struct core *c, uint16_t num);

@@ -95,6 +95,20 @@ static const struct option server_test_options[] = {
 static const struct option send_test_options[] = {
     OPT(ARG_MAIL, "to", "A", "to", "where the test mail goes", .flags = OPT_REQUIRED), END};
 
+static const struct option quarantine_options[] = {
+    OPT(ARG_TEXT, "reason", "R", "reason", "why; shown wherever its state is", .flags = OPT_REQUIRED),
+    OPT(ARG_DURATION, "for", "D", "for", "back by itself after this long, by a ramp (default: until released)",
+        RANGE(1000, INT64_C(366) * 24 * HOUR_MS)), END};
+static const struct option isolate_options[] = {
+    OPT(ARG_TEXT, "to", "A[,B...]", NULL, "addresses to probe, at most 10", .flags = OPT_REPEAT | OPT_REQUIRED),
+    OPT(ARG_TEXT, "server", "S[,T...]", NULL, "servers to compare, at most 200", .flags = OPT_REPEAT),
+    OPT(ARG_NAME, "group", "G", NULL, "all servers of this group (default: default)"),
+    OPT(ARG_TEXT, "from", "A", NULL, "From address instead of each server's own"),
+    FLAG("verbose", NULL, "also the conversations of all probes"), END};
+static const struct option evidence_options[] = {
+    OPT(ARG_TEXT, "since", "D", NULL, "from this time or that long ago on (default 24h)"),
+    OPT(ARG_FILE, "to", "FILE.tar|DIR", NULL, "where to write (default evidence-NAME-DAY.tar)"), END};
+
 #define GROUP_OPTIONS                                                                             \
     OPT(ARG_NAME, "fallback", "G", "fallback", "group to use when this one cannot send, in order", \
         .flags = OPT_REPEAT),                                                                     \
@@ -227,6 +241,14 @@ static const struct option events_options[] = {
     OPT(ARG_TEXT, "after", "ID", NULL, "begin behind this event (default: with new ones)"),
     OPT(ARG_COUNT, "limit", "N", NULL, "end after N events", RANGE(1, INT32_MAX)), END};
 
+static const struct option top_options[] = {
+    OPT(ARG_DURATION, "interval", "D", NULL, "ask again after this long (default 1s)", RANGE(200, HOUR_MS)),
+    FLAG("once", NULL, "print once and end"), END};
+static const struct option patterns_options[] = {
+    OPT(ARG_TEXT, "since", "D", NULL, "from this time or that long ago on (default 24h)"),
+    OPT(ARG_NAME, "server", "S", NULL, "only replies of this server"),
+    OPT(ARG_COUNT, "limit", "N", NULL, "at most N kinds (default 100)", RANGE(1, 2000)), END};
+
 static const struct option classify_options[] = {
     FLAG("replies", NULL, "standard input holds SMTP replies, one a line, PHASE<TAB> allowed before each"),
     OPT(ARG_TEXT, "profile", "NAME", NULL, "by the rules of this provider too: ses, sendgrid, gmail ..."),
@@ -297,6 +319,11 @@ const struct command commands[] = {
     COMMAND("doctor", NULL, "", cmd_doctor, doctor_options, CLIENT, "check the data directory and the daemon", NULL),
     COMMAND("status", NULL, "", cmd_status, NULL, CLIENT, "what the daemon does now", NULL),
 
+    COMMAND("top", NULL, "", cmd_top, top_options, CLIENT, "live screen: servers, rates, quotas, queue, campaigns, events",
+        "Keys: q quit, p pause or resume all (asks first), s sort by state, rate, failures or name,\n"
+        "/ filter by name, arrows and PgUp, PgDn scroll. Without a terminal a block of text each\n"
+        "interval; with --json an object each."),
+
     COMMAND("server", "add", "NAME", cmd_server_add, server_add_options, CLIENT, "add an SMTP server",
         "Example:\n  postfleet server add alpha --host smtp.example.com --port 587 --tls starttls \\\n"
         "      --user shop --password-file key --per-hour 50k --weight 10\n"
@@ -312,6 +339,15 @@ const struct command commands[] = {
     COMMAND("server", "pause", "NAME", cmd_server_pause, NULL, CLIENT, "stop using a server", NULL),
     COMMAND("server", "resume", "NAME", cmd_server_resume, NULL, CLIENT, "use a server again", NULL),
     COMMAND("server", "drain", "NAME", cmd_server_drain, NULL, CLIENT, "finish what it has, take nothing new", NULL),
+    COMMAND("server", "quarantine", "NAME", cmd_server_quarantine, quarantine_options, CLIENT, "take a server out, with a reason", NULL),
+    COMMAND("server", "release", "NAME", cmd_server_release, NULL, CLIENT, "let a quarantined or suspect server back, by a ramp", NULL),
+    COMMAND("server", "isolate", "", cmd_server_isolate, isolate_options, CLIENT, "one probe mail through each server, compared: which one is it?",
+        "Sends a real test mail through every server to every address and compares step by step. The\n"
+        "probes count in the limits of their servers. Exits 0 when all went well, else 1.\n"
+        "Example:\n  postfleet server isolate --to me@gmail.com,me@example.net --group shop"),
+    COMMAND("server", "evidence", "NAME", cmd_server_evidence, evidence_options, CLIENT, "a bundle for the provider's support, without secrets",
+        "Times, replies, conversations, counts by hour, changes of state. Addresses keep their domain,\n"
+        "the part before it becomes a short hash; Message-IDs stay. With --json: the bundle itself."),
     COMMAND("server", "import", "FILE.csv|-", cmd_server_import, NULL, CLIENT | CMD_DRY_RUN, "add servers from CSV",
         "Columns are the option names of server add, with name first; several groups, domains or "
         "headers stand in one cell, one a line"),
@@ -398,6 +434,9 @@ const struct command commands[] = {
     COMMAND("key", "create", "NAME", cmd_key_create, key_create_options, CLIENT, "make an API key; it is shown once", NULL),
     COMMAND("key", "list", "", cmd_key_list, NULL, CLIENT, "all API keys, without the secret", NULL),
     COMMAND("key", "revoke", "NAME", cmd_key_revoke, NULL, ASKS, "take an API key back", NULL),
+    COMMAND("log", "patterns", "", cmd_log_patterns, patterns_options, CLIENT, "replies by shape: how often, by whom, what they mean",
+        "Numbers, ids, addresses, IPs and host names are masked, so that alike replies count as one\n"
+        "kind. NEW: first seen within 24 hours. What no rule knows stands first."),
     COMMAND("events", "follow", "", cmd_events_follow, events_options, CLIENT, "what happens, as it happens", NULL),
 
     COMMAND("bounce", "classify", "", cmd_bounce_classify, classify_options, CMD_PLAIN, "what SMTP replies mean, without a daemon",

@@ -29,6 +29,8 @@ void output_line(const char *fmt, ...) PRINTF_LIKE(1, 2);
 void output_json(const json_t *value);
 /* With --json the object as it is, else its fields one a line; nested lists as small tables. */
 void output_record(const json_t *object);
+/* Does the locale speak UTF-8 (LC_ALL, LC_CTYPE, LANG)? */
+bool output_is_utf8(void);
 /* Flushes standard output; false when it could not be written (disk full, closed pipe). */
 bool output_end(void);
 

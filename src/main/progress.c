@@ -16,7 +16,7 @@ static bool is_wanted(void)
     return !output_is_quiet() && isatty(2);
 }
 
-static bool is_utf8(void)
+bool output_is_utf8(void)
 {
     const char *names[] = {"LC_ALL", "LC_CTYPE", "LANG"};
     for (size_t i = 0; i < countof(names); i++) {
@@ -46,7 +46,7 @@ static void add_amount(struct buf *b, const struct progress *p, int64_t n)
 
 static void add_bar(struct buf *b, double share)
 {
-    bool fine = is_utf8();
+    bool fine = output_is_utf8();
     for (int i = 0; i < BAR_CELLS; i++)
         buf_adds(b, i < (int)(share * BAR_CELLS + 0.5) ? (fine ? "█" : "#") : (fine ? "░" : "."));
     buf_addf(b, " %3d%%  ", (int)(share * 100));

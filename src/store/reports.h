@@ -69,6 +69,9 @@ bool report_campaign(struct db *db, const char *name, const json_t *live, json_t
 bool report_campaign_figures(struct db *db, const char *name, const json_t *live, int64_t wall_ms,
                              json_t **out, struct err *e) MUST_USE;
 
+/* Names of campaigns that run or are paused, the latest start first. */
+bool report_running(struct db *db, uint64_t limit, json_t **names_out, struct err *e) MUST_USE;
+
 struct report_search {
     const char *campaign, *server, *to, *state; /* NULL: any; `to` is a key of mail/addr.h */
 };

@@ -374,3 +374,22 @@ bool report_campaign_figures(struct db *db, const char *name, const json_t *live
     part_end(db, begun);
     return ok;
 }
+
+bool report_running(struct db *db, uint64_t limit, json_t **names_out, struct err *e)
+{
+    struct stmt *s = db_stmt(db,
+                             "SELECT name FROM campaign WHERE state IN (2, 3)"
+                             " ORDER BY started_at DESC LIMIT $1",
+                             e);
+    bool row = false, ok = true;
+    if (!s)
+        return false;
+    *names_out = json_array();
+    db_bind_i64(s, 1, (int64_t)limit);
+    while ((ok = db_step(s, &row, e)) && row)
+        json_array_append_new(*names_out, part_column(s, 0));
+    db_reset(s);
+    if (!ok)
+        json_decref(*names_out);
+    return ok;
+}
