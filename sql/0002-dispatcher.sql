@@ -41,6 +41,32 @@ ALTER TABLE queue ADD COLUMN credential_num INTEGER NOT NULL DEFAULT 0;
 
 -- ---- routes
 
+CREATE TABLE route (                -- in the order of position; the first that matches names the group
+    num INTEGER PRIMARY KEY,
+    id INTEGER NOT NULL UNIQUE,
+    name TEXT NOT NULL UNIQUE,
+    position INTEGER NOT NULL,
+    group_num INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL
+);
+CREATE TABLE route_term (           -- one allowed value of one condition; see model/route.h
+    route_num INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    field INTEGER NOT NULL,         -- enum route_field
+    low INTEGER NOT NULL,
+    high INTEGER NOT NULL,
+    text TEXT,
+    PRIMARY KEY (route_num, position)
+) WITHOUT ROWID;
+ALTER TABLE message ADD COLUMN tags TEXT;                              -- one a line
+ALTER TABLE message ADD COLUMN size INTEGER NOT NULL DEFAULT 0;         -- bytes; 0: not kept
+ALTER TABLE campaign ADD COLUMN tags TEXT;
+ALTER TABLE list ADD COLUMN group_num INTEGER NOT NULL DEFAULT 0;      -- 0: none
+ALTER TABLE server_group ADD COLUMN nearest INTEGER NOT NULL DEFAULT 0; -- nearest region first
+ALTER TABLE api_key ADD COLUMN num INTEGER NOT NULL DEFAULT 0;         -- credential of messages
+UPDATE api_key SET num = (SELECT count(*) FROM api_key k WHERE k.id <= api_key.id);
+
 -- ---- failover
 
 CREATE TABLE failover (             -- settings of a group's failure matrix; 0: as by default

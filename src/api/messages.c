@@ -29,16 +29,21 @@ static bool group_is_allowed(struct http_request *r, const json_t *args)
 static json_t *args_of_mail(struct http_request *r, struct err *e)
 {
     static const char *const fields[] = {"to", "from", "stream", "group", "expires_at", NULL};
-    if (!http_queries_known(r, fields, e))
+    static const char *const all[] = {"to", "from", "stream", "group", "expires_at", "tag", NULL};
+    if (!http_queries_known(r, all, e))
         return NULL;
     if (!r->body.n) {
         err_set(e, ERR_INVALID, "the body is empty: it must be the mail");
         return NULL;
     }
-    json_t *args = json_object();
+    json_t *args = json_object(), *tags = json_array();
     for (const char *const *f = fields; *f; f++)
         if (http_query(r, *f))
             json_object_set_new(args, *f, json_string(http_query(r, *f)));
+    for (size_t i = 0; i < r->n_queries; i++)
+        if (!strcmp(r->queries[i].name, "tag"))
+            json_array_append_new(tags, json_string(r->queries[i].value));
+    json_object_set_new(args, "tags", tags);
     return args;
 }
 

@@ -56,6 +56,11 @@ void on_lists_show(struct http_request *r)
 }
 
 /* A long list goes in bites, so that sending never waits for it. */
+void on_lists_set(struct http_request *r)
+{
+    call_core(r, 200, "list.set", named_body(r, "name"));
+}
+
 void on_lists_remove(struct http_request *r)
 {
     struct err e;

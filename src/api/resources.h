@@ -32,10 +32,18 @@ void on_warmups_stop(struct http_request *r);
 void on_warmups_hold(struct http_request *r);
 void on_warmups_release(struct http_request *r);
 void on_warmups_skip(struct http_request *r);
+/* route_rules.c */
+void on_routes_list(struct http_request *r);
+void on_routes_add(struct http_request *r);
+void on_routes_show(struct http_request *r);
+void on_routes_set(struct http_request *r);
+void on_routes_remove(struct http_request *r);
+void on_routes_explain(struct http_request *r);
 /* people.c */
 void on_lists_list(struct http_request *r);
 void on_lists_add(struct http_request *r);
 void on_lists_show(struct http_request *r);
+void on_lists_set(struct http_request *r);
 void on_lists_remove(struct http_request *r);
 void on_lists_contacts(struct http_request *r);
 void on_contacts_list(struct http_request *r);

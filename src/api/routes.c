@@ -40,9 +40,17 @@ const struct http_route http_routes[] = {
     {HTTP_POST, "/v1/warmups/{}/release", on_warmups_release, "servers:write", JSON, false},
     {HTTP_POST, "/v1/warmups/{}/skip", on_warmups_skip, "servers:write", JSON, false},
 
+    {HTTP_GET, "/v1/routes", on_routes_list, "servers:read", 0, false},
+    {HTTP_POST, "/v1/routes", on_routes_add, "servers:write", JSON, false},
+    {HTTP_GET, "/v1/routes:explain", on_routes_explain, "servers:read", 0, false},
+    {HTTP_GET, "/v1/routes/{}", on_routes_show, "servers:read", 0, false},
+    {HTTP_PATCH, "/v1/routes/{}", on_routes_set, "servers:write", JSON, false},
+    {HTTP_DELETE, "/v1/routes/{}", on_routes_remove, "servers:write", 0, false},
+
     {HTTP_GET, "/v1/lists", on_lists_list, "contacts:read", 0, false},
     {HTTP_POST, "/v1/lists", on_lists_add, "contacts:write", JSON, false},
     {HTTP_GET, "/v1/lists/{}", on_lists_show, "contacts:read", 0, false},
+    {HTTP_PATCH, "/v1/lists/{}", on_lists_set, "contacts:write", JSON, false},
     {HTTP_DELETE, "/v1/lists/{}", on_lists_remove, "contacts:write", 0, true},
     {HTTP_GET, "/v1/lists/{}/contacts", on_lists_contacts, "contacts:read", 0, false},
 

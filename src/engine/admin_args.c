@@ -2,13 +2,16 @@
  * Knows no operation. Guarantees that what passes is valid UTF-8 without NUL and, but for bodies,
  * without any control character, so that no value can start a line of its own in a header, a log
  * or a table. */
+#include "base/alloc.h"
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/codec.h"
 #include "engine/admin_parts.h"
 #include "mail/addr.h"
+#include "model/route.h"
 #include "store/names.h"
 
-static size_t distance(const char *a, const char *b)
+size_t word_distance(const char *a, const char *b)
 {
     size_t row[65];
     size_t n = strlen(a), m = strlen(b);
@@ -48,8 +51,8 @@ bool args_known(json_t *args, const char *const *known, struct err *e)
         const char *nearest = NULL;
         size_t best = 4;
         for (const char *const *k = known; *k; k++)
-            if (distance(key, *k) < best) {
-                best = distance(key, *k);
+            if (word_distance(key, *k) < best) {
+                best = word_distance(key, *k);
                 nearest = *k;
             }
         if (nearest)
@@ -221,4 +224,45 @@ bool address_key(const char *field, const char *text, char *out, struct err *e)
         return err_set(e, ERR_INVALID, "%s: is empty", field);
     addr_key(&a, out);
     return true;
+}
+
+/* ---- tags ---- */
+
+bool tag_check(const char *field, const char *text, struct err *e)
+{
+    struct str s = str_of(text);
+    if (!s.n || !str_eq(s, str_trim(s)))
+        return err_set(e, ERR_INVALID, "%s: a tag is not empty and has no blank at its ends",
+                       field);
+    return text_check(field, s, TAG_MAX, false, e);
+}
+
+struct tagging {
+    struct buf text;
+    size_t n;
+};
+
+static bool add_tag(void *arg, const char *tag, struct err *e)
+{
+    struct tagging *t = arg;
+    struct str rest = buf_str(&t->text), one;
+    if (!tag_check("tags", tag, e))
+        return false;
+    while (str_split(&rest, '\n', &one))
+        if (str_is(one, tag))
+            return true;
+    if (t->n++ >= TAGS_MAX)
+        return err_set(e, ERR_INVALID, "tags: at most %d", TAGS_MAX);
+    return (!t->text.n || buf_addc(&t->text, '\n')) && buf_adds(&t->text, tag);
+}
+
+bool args_tags(json_t *args, char **out, struct err *e)
+{
+    struct tagging t = {.n = 0};
+    buf_init(&t.text, TAGS_TEXT_MAX);
+    bool ok = args_each(args, "tags", TAGS_TEXT_MAX, add_tag, &t, e) &&
+              args_each(args, "tag", TAGS_TEXT_MAX, add_tag, &t, e);
+    *out = ok && t.text.n ? alloc_copy(buf_cstr(&t.text)) : NULL;
+    buf_free(&t.text);
+    return ok;
 }

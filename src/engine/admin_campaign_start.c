@@ -11,9 +11,12 @@
 #include "model/campaign.h"
 #include "model/server.h"
 #include "store/campaign_edit.h"
+#include "fleet/route.h"
+#include "mail/addr.h"
 #include "store/groups.h"
 #include "store/ids.h"
 #include "store/lists.h"
+#include "store/routes.h"
 #include "store/reports.h"
 #include "store/servers.h"
 #include "store/templates.h"
@@ -129,27 +132,78 @@ static bool check_members(struct start *s, uint32_t group_num, size_t *n, struct
     return true;
 }
 
-static bool check_group(struct start *s, struct err *e)
+/* A group with its fallbacks. */
+static bool check_group(struct start *s, uint32_t group_num, size_t *n, struct err *e)
 {
     struct group *g = NULL, *fallback = NULL;
-    size_t n = 0;
-    if (!s->cmp->group_num) {
-        if (!groups_get(s->c->db, GROUPS_DEFAULT, &g, e))
-            return false;
-        s->cmp->group_num = g->num;
-        group_free(&g);
-    }
-    bool ok = check_members(s, s->cmp->group_num, &n, &g, e);
+    bool ok = check_members(s, group_num, n, &g, e);
     for (size_t i = 0; ok && i < g->n_fallbacks; i++) {
-        ok = check_members(s, g->fallbacks[i], &n, &fallback, e);
+        ok = check_members(s, g->fallbacks[i], n, &fallback, e);
         group_free(&fallback);
     }
-    if (ok && !n)
-        problem(s, json_sprintf("group \"%s\": no server that may send is in it; "
-                                "`server add ... --group %s`",
-                                g->name, g->name));
     group_free(&g);
     return ok;
+}
+
+/* The groups that rules can send some of its messages to; *all_out: there is a rule for each. */
+static bool check_routes(struct start *s, size_t *n, bool *all_out, struct err *e)
+{
+    struct route **list = NULL;
+    struct addr a;
+    char name[256];
+    size_t n_list = 0;
+    struct err none;
+    struct route_facts f = {.lane = s->cmp->lane,
+                            .campaign_num = s->cmp->num,
+                            .list_id = s->cmp->list_id,
+                            .tags = str_of(s->cmp->tags)};
+    if (s->cmp->from && addr_parse_mailbox(str_of(s->cmp->from), &a, name, sizeof name, &none))
+        f.from_domain = addr_domain(&a);
+    bool ok = route_rows_list(s->c->db, &list, &n_list, e);
+    for (size_t i = 0; ok && i < n_list && !*all_out; i++)
+        if (route_could_take(list[i], &f, all_out))
+            ok = check_group(s, list[i]->group_num, n, e);
+        else
+            *all_out = false;
+    route_rows_free(list, n_list);
+    return ok;
+}
+
+/* The campaign's group is fixed here: its own, else the list's, else default. */
+static bool fix_group(struct start *s, struct err *e)
+{
+    struct group *g = NULL;
+    if (!s->cmp->group_num)
+        s->cmp->group_num = s->list.group_num;
+    if (s->cmp->group_num)
+        return true;
+    if (!groups_get(s->c->db, GROUPS_DEFAULT, &g, e))
+        return false;
+    s->cmp->group_num = g->num;
+    group_free(&g);
+    return true;
+}
+
+static bool check_groups(struct start *s, struct err *e)
+{
+    size_t n = 0, by_routes = 0;
+    bool all = false;
+    struct group *g = NULL;
+    if (!fix_group(s, e) || !check_routes(s, &by_routes, &all, e) ||
+        (!all && !check_group(s, s->cmp->group_num, &n, e)) ||
+        !groups_get_num(s->c->db, s->cmp->group_num, &g, e))
+        return false;
+    json_t *text = n || (all && by_routes)
+                       ? NULL
+                       : json_sprintf("group \"%s\": no server that may send is in it; "
+                                      "`server add ... --group %s`",
+                                      g->name, g->name);
+    if (text && by_routes) /* what no rule names waits for one */
+        json_array_append_new(s->warnings, text);
+    else if (text)
+        problem(s, text);
+    group_free(&g);
+    return true;
 }
 
 static bool check_audience(struct start *s, struct err *e)
@@ -195,7 +249,7 @@ static void close_start(struct start *s)
 
 static bool check_all(struct start *s, struct err *e)
 {
-    return check_content(s, e) && check_group(s, e) && check_audience(s, e);
+    return check_content(s, e) && check_groups(s, e) && check_audience(s, e);
 }
 
 static bool run_check(struct admin_context *c, json_t *args, struct str tail, json_t **data_out,

@@ -63,7 +63,7 @@ static bool create(struct admin_context *c, json_t *args, struct campaign *cmp, 
 {
     if (!find_parts(c, args, cmp, e) || !read_lane(args, cmp, e) ||
         !read_mailbox(args, "from", &cmp->from, e) ||
-        !read_mailbox(args, "reply_to", &cmp->reply_to, e) ||
+        !read_mailbox(args, "reply_to", &cmp->reply_to, e) || !args_tags(args, &cmp->tags, e) ||
         !args_time(args, "deadline", &cmp->deadline, e))
         return false;
     if (cmp->deadline && cmp->deadline <= c->wall_ms)
@@ -75,8 +75,9 @@ static bool run_create(struct admin_context *c, json_t *args, struct str tail, j
                        struct err *e)
 {
     (void)tail;
-    static const char *const known[] = {"name",  "list",   "template", "from", "reply_to",
-                                        "group", "stream", "deadline", NULL};
+    static const char *const known[] = {"name",     "list",  "template", "from",
+                                        "reply_to", "group", "stream",   "deadline",
+                                        "tags",     "tag",   NULL};
     const char *name = NULL;
     if (!args_known(args, known, e) || !args_name(args, "name", &name, e))
         return false;

@@ -40,6 +40,7 @@ static const struct field_spec specs[] = {
     WORD("at_limit", at_limit, word_at_limit, "wait, spill"),
     WORD("shares", shares, word_shares, "exact, elastic"),
     WORD("sticky", sticky, word_sticky, "none, message, recipient"),
+    {.name = "nearest", .kind = FIELD_BOOL, .offset = offsetof(struct group, nearest)},
     {.name = "rotate_active",
      .kind = FIELD_U32,
      .offset = offsetof(struct group, rotate_active),
@@ -55,8 +56,8 @@ static const struct field_spec specs[] = {
 };
 
 static const char *const known[] = {
-    "name",          "strategy",     "at_limit",        "shares",   "sticky", "fallback",
-    "rotate_active", "rotate_every", "rotate_messages", "new_name", NULL};
+    "name",          "strategy",     "at_limit",        "shares",   "sticky",  "fallback",
+    "rotate_active", "rotate_every", "rotate_messages", "new_name", "nearest", NULL};
 
 struct falling {
     struct admin_context *c;

@@ -12,7 +12,7 @@
 
 static const char *const known[] = {"raw",        "from", "to",      "reply_to", "subject",
                                     "html",       "text", "headers", "stream",   "group",
-                                    "expires_at", "test", NULL};
+                                    "expires_at", "test", "tags",    "tag",      NULL};
 
 struct reading {
     struct outgoing o;
@@ -88,6 +88,7 @@ static bool run_send(struct admin_context *c, json_t *args, struct str tail, jso
 {
     struct reading r = {.o = {.lane = LANE_TRANSACTIONAL}};
     const char *stream = NULL, *group = NULL;
+    char *tags = NULL;
     if (!args_known(args, known, e) || !read_to(args, &r.o.to, e) ||
         !read_line(args, "from", 1000, &r.o.from, e) ||
         !read_line(args, "reply_to", 1000, &r.o.reply_to, e) ||
@@ -102,7 +103,12 @@ static bool run_send(struct admin_context *c, json_t *args, struct str tail, jso
                        stream);
     if (!r.o.raw.n && !r.o.from.n)
         return err_set(e, ERR_INVALID, "from: is needed");
-    return outgoing_post(c, &r.o, data_out, e);
+    if (!args_tags(args, &tags, e))
+        return false;
+    r.o.tags = str_of(tags);
+    bool ok = outgoing_post(c, &r.o, data_out, e);
+    free(tags);
+    return ok;
 }
 
 /* ---- one that is there ---- */

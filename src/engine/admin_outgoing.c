@@ -10,6 +10,7 @@
 #include "store/accept.h"
 #include "store/groups.h"
 #include "store/ids.h"
+#include "store/keys.h"
 #include "store/spool.h"
 #include "store/suppression.h"
 
@@ -143,6 +144,8 @@ static bool store(struct admin_context *c, struct making *m, const char *key, st
                  (m->facts.needs_utf8 || m->to.needs_utf8 || m->from.needs_utf8 ? 2u : 0u) |
                  (m->facts.has_leading_dot ? 4u : 0u),
         .body = body,
+        .tags = m->o->tags,
+        .size = body.n,
         .expires_at = m->o->expires_at,
         .created_at = c->wall_ms,
         .due = c->wall_ms};
@@ -151,6 +154,8 @@ static bool store(struct admin_context *c, struct making *m, const char *key, st
             return false;
         a.body = STR_NONE;
     }
+    if (!keys_num_of_actor(c->db, c->actor, &a.credential_num, e))
+        return false;
     c->changed.bits |= ADMIN_CHANGED_QUEUE;
     return accept_message(c->db, &a, e);
 }

@@ -21,6 +21,7 @@ struct outgoing { /* strings are borrowed; STR_NONE: not given */
     struct str list_unsubscribe;
     const struct mime_header *headers;
     size_t n_headers;
+    struct str tags;    /* one a line */
     int64_t expires_at; /* wall ms; 0: never */
     bool is_test;       /* checked and built, then dropped */
 };

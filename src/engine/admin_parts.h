@@ -24,7 +24,8 @@ struct admin_noun {
 
 extern const struct admin_noun admin_servers, admin_groups, admin_lists, admin_contacts,
     admin_templates, admin_campaigns, admin_campaign_starts, admin_suppressions, admin_messages,
-    admin_keys, admin_system, admin_warmups, admin_quarantines;
+    admin_keys, admin_system, admin_warmups, admin_quarantines,
+    admin_routes;
 
 /* accept_standing with the recipient's mailbox provider. */
 struct standing;
@@ -67,6 +68,13 @@ bool text_check(const char *field, struct str s, size_t max, bool lines_too,
 bool mailbox_check(const char *field, const char *text, struct err *e) MUST_USE;
 /* The key of an address (mail/addr.h). out: ADDR_MAX + 1 bytes. */
 bool address_key(const char *field, const char *text, char *out, struct err *e) MUST_USE;
+
+/* Edits between two words of at most 64 bytes; 64 when one is longer. */
+size_t word_distance(const char *a, const char *b);
+/* One tag: 1 to TAG_MAX bytes, one line. */
+bool tag_check(const char *field, const char *text, struct err *e) MUST_USE;
+/* args.tags and args.tag as the text that is stored, one a line; NULL: none. The caller frees. */
+bool args_tags(json_t *args, char **out, struct err *e) MUST_USE;
 
 /* ---- contacts for previews (admin_templates.c) ---- */
 

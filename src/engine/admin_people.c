@@ -7,6 +7,8 @@
  * Numbers are big-endian. A call works in bites of a transaction each, and is synced as a whole; a
  * row that does not add up ends it there. */
 #include "base/alloc.h"
+#include "base/clock.h"
+#include "engine/admin_outgoing.h"
 #include "engine/admin_parts.h"
 #include "mail/addr.h"
 #include "store/fields.h"
@@ -27,13 +29,33 @@ static bool run_list_add(struct admin_context *c, json_t *args, struct str tail,
                          struct err *e)
 {
     (void)tail;
-    const char *name = NULL;
-    if (!args_known(args, (const char *const[]){"name", NULL}, e) ||
-        !args_name(args, "name", &name, e))
+    const char *name = NULL, *group = NULL;
+    struct contact_list l = {.created_at = c->wall_ms};
+    if (!args_known(args, (const char *const[]){"name", "group", NULL}, e) ||
+        !args_name(args, "name", &name, e) || !args_text(args, "group", 4096, &group, e) ||
+        !outgoing_group(c, group, &l.group_num, e))
         return false;
-    struct contact_list l = {.id = ids_next(c->ids, c->wall_ms), .created_at = c->wall_ms};
+    l.id = ids_next(c->ids, c->wall_ms);
+    if (l.group_num)
+        c->changed.bits |= ADMIN_CHANGED_GROUPS;
     return str_copy(str_of(name), l.name, sizeof(l.name)) && lists_add(c->db, &l, e) &&
            report_list(c->db, name, data_out, e);
+}
+
+/* group: a name; null or "" takes it away. */
+static bool run_list_set(struct admin_context *c, json_t *args, struct str tail, json_t **data_out,
+                         struct err *e)
+{
+    (void)tail;
+    const char *name = NULL, *group = NULL;
+    struct contact_list l;
+    if (!args_known(args, (const char *const[]){"name", "group", NULL}, e) ||
+        !args_need(args, "name", 4096, &name, e) || !lists_get(c->db, name, &l, e) ||
+        !args_text(args, "group", 4096, &group, e) || !outgoing_group(c, group, &l.group_num, e) ||
+        (json_object_get(args, "group") && !lists_set_group(c->db, l.id, l.group_num, e)))
+        return false;
+    c->changed.bits |= ADMIN_CHANGED_GROUPS;
+    return report_list(c->db, name, data_out, e);
 }
 
 /* Long lists go in bites: the answer says whether to call again. */
@@ -55,6 +77,7 @@ static bool run_list_remove(struct admin_context *c, json_t *args, struct str ta
 }
 
 static const struct admin_entry list_entries[] = {{"list.add", run_list_add, false, false},
+                                                  {"list.set", run_list_set, false, false},
                                                   {"list.remove", run_list_remove, false, false}};
 const struct admin_noun admin_lists = {list_entries, countof(list_entries)};
 

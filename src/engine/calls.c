@@ -202,6 +202,13 @@ static bool answer_live(struct core *c, struct link_request *r)
             link_answer(r, link_answer_ok(live[i].look(c)));
             return true;
         }
+    if (str_is(str_of(r->op), "live.route_explain")) {
+        struct err e;
+        json_t *data = NULL;
+        link_answer(r, routing_explain(c, r->args, &data, &e) ? link_answer_ok(data)
+                                                              : link_answer_error(&e));
+        return true;
+    }
     if (!str_is(str_of(r->op), "live.top"))
         return false;
     link_answer(r, link_answer_ok(live_top(c, r->args)));

@@ -205,6 +205,7 @@ static void read_row(struct reading *r, struct stmt *s)
     k->html = text_or_null(s, 10);
     k->text = text_or_null(s, 11);
     k->started_at = db_i64(s, 12);
+    k->tags = text_or_null(s, 15);
     if (r->n == r->cap) {
         r->cap = MAX(r->cap * 2, (size_t)16);
         r->list = alloc_resize(r->list, r->cap * sizeof *r->list);
@@ -222,7 +223,8 @@ static bool read_work(struct ledger_job *lj, struct db *db, struct err *e)
         db_stmt(db,
                 "SELECT c.num, c.name, c.list_id, c.group_num, c.lane, c.from_address, "
                 "c.reply_to, c.state, c.walked, c.subject, c.html, c.text, "
-                "c.started_at, l.name, c.deadline FROM campaign c JOIN list l ON l.id = c.list_id "
+                "c.started_at, l.name, c.deadline, c.tags "
+                "FROM campaign c JOIN list l ON l.id = c.list_id "
                 "WHERE c.state IN (2, 3)",
                 e);
     bool row = true, ok = s != NULL;

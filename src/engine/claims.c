@@ -43,7 +43,8 @@ static void make_job(struct core *c, struct box *b, uint32_t i)
     list_init(&j->waiting);
     ptrdiff_t at = str_rchr(j->item->key, '@');
     struct str domain = at < 0 ? STR_NONE : str_from_index(j->item->key, (size_t)at + 1);
-    j->provider = provider_of_domain(providers_builtin(), domain);
+    j->provider = mailboxes_provider(c, domain);
+    routing_read(j);
     b->hashes[i] = hash_bytes(j->item->key.p, j->item->key.n, 0);
     if (!j->item->campaign_num)
         str_copy(j->item->envelope_from, j->from, sizeof j->from);

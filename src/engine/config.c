@@ -19,6 +19,7 @@ struct loading {
     size_t n_groups;
     struct failover **failovers;
     size_t n_failovers;
+    struct routing *routing;
     char *public_url;
     bool paused, at_start;
     struct warming_load warmups;
@@ -51,7 +52,8 @@ static bool load(struct loading *x, struct db *db, struct err *e)
     return store_load_fleet(db, x->core->secrets, &x->servers, &x->n_servers, &x->groups,
                             &x->n_groups, e) &&
            policies_load(db, &x->failovers, &x->n_failovers, e) &&
-           warming_read(db, warming_started(x->core), &x->warmups, e) && load_settings(x, db, e);
+           warming_read(db, warming_started(x->core), &x->warmups, e) &&
+           routing_load(db, &x->routing, e) && load_settings(x, db, e);
 }
 
 static struct outlet *outlet_for(struct core *c, uint16_t num)
@@ -127,6 +129,7 @@ static void remove_missing_groups(struct core *c, const struct loading *x)
 static void apply_groups(struct core *c, const struct loading *x)
 {
     remove_missing_groups(c, x);
+    c->n_nearest = 0;
     for (size_t i = 0; i < x->n_groups; i++) {
         const struct group *g = x->groups[i];
         char *old = map_u64_get(c->group_names, g->num);
@@ -134,8 +137,20 @@ static void apply_groups(struct core *c, const struct loading *x)
         map_u64_set(c->group_names, g->num, alloc_copy(g->name));
         if (str_is(str_of(g->name), GROUPS_DEFAULT))
             c->default_group = g->num;
+        c->n_nearest += g->nearest;
         fleet_set_group(c->fleet, g, core_steady(c));
     }
+}
+
+static bool all_on_loopback(const struct loading *x)
+{
+    for (size_t i = 0; i < x->n_servers; i++) {
+        struct str host = str_of(x->servers[i]->host);
+        if (!str_starts(host, STR("127.")) && !str_is(host, "localhost") && !str_is(host, "::1") &&
+            !str_is(host, "[::1]"))
+            return false;
+    }
+    return true;
 }
 
 static void apply(struct core *c, struct loading *x)
@@ -146,6 +161,9 @@ static void apply(struct core *c, struct loading *x)
     apply_groups(c, x);
     policies_apply(c, x->failovers, x->n_failovers);
     warming_apply(c, &x->warmups);
+    mailboxes_configure(c, all_on_loopback(x));
+    routing_apply(c, x->routing);
+    x->routing = NULL;
     if (!x->at_start || !c->public_url) {
         /* Desks may read the old text now: it stays until the end. A change is rare. */
         if (x->public_url && (!c->public_url || !str_is(str_of(x->public_url), c->public_url)))
@@ -162,6 +180,7 @@ static void clear(struct loading *x)
     groups_free_list(x->groups, x->n_groups);
     failovers_free_list(x->failovers, x->n_failovers);
     warming_load_free(&x->warmups);
+    routing_free(&x->routing);
     free(x->public_url);
 }
 

@@ -22,6 +22,7 @@ void content_drop(struct content *c)
     free(c->list_name);
     free(c->from);
     free(c->reply_to);
+    free(c->tags);
     template_free(&c->subject);
     template_free(&c->html);
     template_free(&c->text);
@@ -67,6 +68,9 @@ struct content *content_new(const struct campaign *cmp, const char *list_name, i
     c->list_id = cmp->list_id;
     c->from = alloc_copy(cmp->from);
     c->reply_to = alloc_copy(cmp->reply_to);
+    c->tags = alloc_copy(cmp->tags);
+    c->size = strlen(cmp->subject ? cmp->subject : "") + strlen(cmp->html ? cmp->html : "") +
+              strlen(cmp->text ? cmp->text : "");
     c->date_ms = cmp->started_at ? cmp->started_at : now_ms;
     bool ok = compile(c, cmp, e);
     if (ok && c->from) {

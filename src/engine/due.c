@@ -34,7 +34,7 @@ static uint8_t size_log(uint64_t size)
 
 static uint64_t size_of(const struct job *j)
 {
-    return j->blob.n ? j->blob.n : j->item->body.n;
+    return j->blob.n ? j->blob.n : j->item->size;
 }
 
 static struct turn *turn_of(struct core *c, enum lane lane, uint32_t group_num)
@@ -76,7 +76,7 @@ static struct class *class_new(struct core *c, const struct job *j, const char *
     list_init(&k->link);
     list_init(&k->ready);
     k->lane = j->item->lane;
-    k->group_num = j->item->group_num ? j->item->group_num : c->default_group;
+    k->group_num = j->group_num;
     k->campaign_num = j->item->campaign_num;
     k->credential_num = j->item->credential_num;
     k->provider = j->provider;
@@ -92,14 +92,15 @@ static struct class *class_new(struct core *c, const struct job *j, const char *
 static struct class *class_of(struct core *c, struct job *j)
 {
     char key[400], domain[256];
-    uint32_t group = j->item->group_num ? j->item->group_num : c->default_group;
-    uint16_t home = fleet_home(c->fleet, group, hash_bytes(j->item->key.p, j->item->key.n, 0));
+    uint16_t home =
+        fleet_home(c->fleet, j->group_num, hash_bytes(j->item->key.p, j->item->key.n, 0));
     uint8_t size = size_log(size_of(j));
     from_domain(j, domain, sizeof domain);
     /* What was tried, or must keep its server, stands apart: it may wait where others need not. */
-    int n = snprintf(key, sizeof key, "%d/%u/%u/%u/%u/%u/%u/%u/%d/%d/%s", j->item->lane, group,
-                     j->item->campaign_num, j->item->credential_num, j->provider,
-                     j->item->keep_server, home, size, j->needs_utf8, j->n_tried > 0, domain);
+    int n = snprintf(key, sizeof key, "%d/%u/%u/%u/%u/%u/%u/%u/%d/%d/%u/%s/%s", j->item->lane,
+                     j->group_num, j->item->campaign_num, j->item->credential_num, j->provider,
+                     j->item->keep_server, home, size, j->needs_utf8, j->n_tried > 0,
+                     (unsigned)j->engagement, c->n_nearest ? j->country : "", domain);
     struct class *k = map_str_get(c->classes, str_from(key, (size_t)n));
     if (!k) {
         k = class_new(c, j, domain, home, size);
@@ -186,6 +187,8 @@ static void park(struct core *c, struct class *k, const struct pick *p, int64_t 
 
 void due_add(struct core *c, struct job *j, bool first)
 {
+    if (j->routing_turn != c->routing_turn && routing_job(c, j))
+        j->class = NULL;
     if (!j->class || j->n_tried == 1 || j->class->is_special)
         j->class = class_of(c, j);
     j->place = JOB_READY;
@@ -259,7 +262,12 @@ static void assign(struct core *c, struct job *j, const struct pick *p)
     __atomic_add_fetch(&j->server->refs, 1, __ATOMIC_RELAXED);
     j->hold = p->hold;
     j->picked_at = loop_now_ms(c->loop);
-    snprintf(j->pick_why, sizeof j->pick_why, "%s", p->why);
+    const struct route *rule = c->routing ? routes_get(c->routing->routes, j->route_num) : NULL;
+    if (rule)
+        snprintf(j->pick_why, sizeof j->pick_why, "route %.64s%s%.180s", rule->name,
+                 p->why[0] ? ": " : "", p->why);
+    else
+        snprintf(j->pick_why, sizeof j->pick_why, "%s", p->why);
     o->n_rendering++;
     j->place = JOB_DESK;
     render_start(c, j);
@@ -286,8 +294,10 @@ static bool pick_for(struct core *c, struct class *k)
                     .size = k->size_log ? UINT64_C(1) << k->size_log : 0,
                     .needs_utf8 = k->needs_utf8,
                     .home = k->home,
+                    .engagement = j->engagement,
                     .n_tried = MIN(j->n_tried, (uint32_t)FLEET_TRIED_MAX),
                     .keep_server = j->item->keep_server};
+    memcpy(a.country, j->country, sizeof a.country);
     const struct policy *policy = core_policy(c, k->group_num);
     if (policy) {
         a.prefer = policy->order;

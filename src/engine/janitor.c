@@ -172,6 +172,7 @@ static void tick(void *arg)
     campaigner_give_back(c);
     campaigner_second(c);
     quarantine_second(c);
+    mailboxes_second(c);
     for (size_t i = 0; i < c->n_outlets; i++)
         if (c->outlets[i])
             outlet_dirty(c->outlets[i]);

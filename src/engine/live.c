@@ -152,6 +152,25 @@ json_t *live_status(struct core *c)
         ledger_work(&ls));
 }
 
+/* None of the groups that its ready messages go to can send; without ready ones: its own. */
+static bool is_stalled(struct core *c, const struct run *r)
+{
+    size_t pos = 0;
+    struct str key;
+    void *v = NULL;
+    bool any = false;
+    while (map_str_next(c->classes, &pos, &key, &v)) {
+        const struct class *k = v;
+        if (!k->n || k->campaign_num != r->num)
+            continue;
+        if (!fleet_group_stalled(c->fleet, k->group_num, core_steady(c)))
+            return false;
+        any = true;
+    }
+    uint32_t group = r->group_num ? r->group_num : c->default_group;
+    return any || fleet_group_stalled(c->fleet, group, core_steady(c));
+}
+
 json_t *live_campaigns(struct core *c)
 {
     json_t *out = json_array();
@@ -160,10 +179,7 @@ json_t *live_campaigns(struct core *c)
     void *v = NULL;
     while (map_u64_next(c->runs, &pos, &num, &v)) {
         struct run *r = v;
-        uint32_t group = r->group_num ? r->group_num : c->default_group;
-        bool stalled =
-            r->state == RUN_RUNNING &&
-            (c->is_paused || c->is_held || fleet_group_stalled(c->fleet, group, core_steady(c)));
+        bool stalled = r->state == RUN_RUNNING && (c->is_paused || c->is_held || is_stalled(c, r));
         json_array_append_new(out, json_pack("{s:i,s:b,s:i,s:s}", "num", (int)num, "stalled",
                                              stalled, "ready", (int)r->ready, "reason",
                                              stalled ? "no server of its group can send" : ""));

@@ -21,6 +21,7 @@
 #include "engine/core.h"
 #include "engine/ledger.h"
 #include "engine/poison.h"
+#include "engine/routing.h"
 #include "feedback/classify.h"
 #include "feedback/provider.h"
 #include "fleet/fleet.h"
@@ -59,6 +60,8 @@ struct content {
     uint64_t list_id;
     char *from, *reply_to; /* NULL: the server's */
     char from_domain[256];
+    char *tags;    /* one a line; NULL: none */
+    uint64_t size; /* bytes of its template: what routes compare */
     struct template *subject, *html, *text;
     bool has_html, has_text;
     int64_t date_ms;
@@ -150,6 +153,10 @@ struct job { /* a message at work */
     struct run *run; /* NULL: a single message */
     enum job_place place;
     uint32_t provider;
+    uint32_t group_num, route_num; /* by routing; route_num 0: no rule */
+    uint32_t routing_turn;         /* of the rules that were asked */
+    char country[3];               /* of its contact, upper case; "": not known */
+    uint8_t engagement;            /* 0: not known */
     /* this round */
     uint16_t *tried;
     uint32_t n_tried, cap_tried;
@@ -254,6 +261,10 @@ struct core {
     uint32_t default_group;
     struct map_u64 *warmings; /* server num -> struct warming, see warming.c */
     struct map_u64 *policies; /* group num -> struct policy; none: every default */
+    struct routing *routing;
+    uint32_t routing_turn;       /* how often rules were read */
+    struct mailboxes *mailboxes; /* providers by MX */
+    uint32_t n_nearest;          /* groups that prefer the nearest region */
 
     /* work */
     struct map_u64 *runs; /* campaign num -> struct run */
@@ -332,6 +343,16 @@ void campaigner_forget(struct core *c, struct job *j);
 void campaigner_take_lease(struct core *c, struct lease *l);
 void campaigner_start_early(struct core *c); /* campaigns were read */
 void campaigner_give_back(struct core *c);   /* classes parked too long */
+
+/* mailboxes.c: the mailbox provider of a recipient domain, by table, else by MX (looked up in the
+ * background, `other` until the answer is there) */
+uint32_t mailboxes_provider(struct core *c, struct str domain);
+/* The provider of a job, once more; true: it is another one now. */
+bool mailboxes_look_again(struct core *c, struct job *j);
+/* After a change of servers: may names be looked up? */
+void mailboxes_configure(struct core *c, bool all_on_loopback);
+json_t *mailboxes_live(const struct core *c);
+void mailboxes_second(struct core *c);
 
 /* due.c */
 void due_add(struct core *c, struct job *j, bool first);

@@ -14,6 +14,7 @@ struct providers {
     size_t count;
     struct map_str *exact; /* domain to number */
     struct map_str *suffix;
+    struct map_str *mx; /* suffixes of MX hosts */
 };
 
 void providers_free(struct providers **pp)
@@ -27,6 +28,7 @@ void providers_free(struct providers **pp)
     free(p->name);
     map_str_free(&p->exact);
     map_str_free(&p->suffix);
+    map_str_free(&p->mx);
     free(p);
 }
 
@@ -67,17 +69,21 @@ static bool add_domain(struct providers *p, struct map_str *map, struct str word
 
 static bool take_field(struct providers *p, const struct ruledata_event *ev, struct err *e)
 {
-    bool is_suffix = str_is(ev->key, "suffixes");
+    struct map_str *map = str_is(ev->key, "domains")    ? p->exact
+                          : str_is(ev->key, "suffixes") ? p->suffix
+                          : str_is(ev->key, "mx")       ? p->mx
+                                                        : NULL;
     struct str rest = ev->value, word;
     if (str_is(ev->key, "id"))
         return add_provider(p, ev->value, e);
-    if (!is_suffix && !str_is(ev->key, "domains"))
-        return err_set(e, ERR_INVALID, "field `" STR_F "` is unknown; known: id domains suffixes",
+    if (!map)
+        return err_set(e, ERR_INVALID,
+                       "field `" STR_F "` is unknown; known: id domains suffixes mx",
                        STR_A(ev->key));
     if (!p->count)
         return err_set(e, ERR_INVALID, "a provider begins with its id");
     while (str_split(&rest, ' ', &word))
-        if (word.n && !add_domain(p, is_suffix ? p->suffix : p->exact, word, e))
+        if (word.n && !add_domain(p, map, word, e))
             return false;
     return true;
 }
@@ -98,6 +104,7 @@ bool providers_compile(struct str data, struct providers **out, struct err *e)
     struct ruledata_event ev = {.kind = RULEDATA_ERROR};
     p->exact = map_str_new();
     p->suffix = map_str_new();
+    p->mx = map_str_new();
     bool ok = ruledata_open(reader, data, e);
     while (ok && ruledata_next(reader, &ev, e) > RULEDATA_END) {
         ok = take_event(p, &ev, e);
@@ -129,6 +136,23 @@ const struct providers *providers_builtin(void)
     return p;
 }
 
+static uintptr_t by_suffix(const struct map_str *m, struct str d)
+{
+    uintptr_t found = 0;
+    while (!found && map_str_count(m) && d.n) {
+        found = (uintptr_t)map_str_get(m, d);
+        ptrdiff_t dot = str_chr(d, '.');
+        d = dot < 0 ? STR_NONE : str_from_index(d, (size_t)dot + 1);
+    }
+    return found;
+}
+
+unsigned provider_of_mx(const struct providers *p, struct str host)
+{
+    char folded[DOMAIN_MAX];
+    return (unsigned)by_suffix(p->mx, fold_domain(host, folded));
+}
+
 unsigned provider_of_domain(const struct providers *p, struct str domain)
 {
     char folded[FOLDED_SIZE];
@@ -136,12 +160,7 @@ unsigned provider_of_domain(const struct providers *p, struct str domain)
     if (!d.n)
         return PROVIDER_OTHER;
     uintptr_t found = (uintptr_t)map_str_get(p->exact, d);
-    while (!found && map_str_count(p->suffix) && d.n) {
-        found = (uintptr_t)map_str_get(p->suffix, d);
-        ptrdiff_t dot = str_chr(d, '.');
-        d = dot < 0 ? STR_NONE : str_from_index(d, (size_t)dot + 1);
-    }
-    return (unsigned)found;
+    return (unsigned)(found ? found : by_suffix(p->suffix, d));
 }
 
 const char *provider_name(const struct providers *p, unsigned number)

@@ -13,6 +13,7 @@ static const struct column list_columns[] = {
     {"NAME", "name", FORM_TEXT, false},
     {"CONTACTS", "contacts", FORM_COUNT, true},
     {"UNSUBSCRIBED", "unsubscribed", FORM_COUNT, true},
+    {"GROUP", "group", FORM_TEXT, true},
     {"CREATED", "created_at", FORM_TIME, true},
     {NULL, NULL, FORM_TEXT, false},
 };
@@ -58,6 +59,12 @@ int cmd_list_add(struct cmd *c)
 {
     return call_change(c, "POST", daemon_path("/v1/lists"), named_body(c), "list %s added",
                        cmd_arg(c, 0));
+}
+
+int cmd_list_set(struct cmd *c)
+{
+    return call_change(c, "PATCH", daemon_path("/v1/lists/%s", cmd_arg(c, 0)), cmd_body(c),
+                       "list %s changed", cmd_arg(c, 0));
 }
 
 int cmd_list_list(struct cmd *c)

@@ -65,6 +65,9 @@ int cmd_send(struct cmd *c)
     char *path = daemon_path("/v1/messages?to=%s", cmd_text(c, "to"));
     for (size_t i = 0; i < countof(options); i++)
         path = daemon_query(path, options[i], cmd_text(c, options[i]));
+    const struct value *tag;
+    for (size_t i = 0; (tag = cmd_value(c, "tag", i)) != NULL; i++)
+        path = daemon_query(path, "tag", tag->text);
     int status = call_upload(c, path, cmd_arg(c, 0), "message/rfc822", NULL, &answer);
     if (status == 0 && output_is_json())
         output_json(answer);

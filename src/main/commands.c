@@ -123,7 +123,9 @@ static const struct option evidence_options[] = {
         RANGE(1, 10000), .flags = OPT_NONE_OK),                                                   \
     OPT(ARG_DURATION, "rotate-every", "D", "rotate_every", "the set changes after this time", RANGE(0, INT64_C(744) * HOUR_MS)), \
     OPT(ARG_COUNT, "rotate-messages", "N", "rotate_messages", "or after so many messages, or none", \
-        RANGE(1, 1000000000), .flags = OPT_NONE_OK)
+        RANGE(1, 1000000000), .flags = OPT_NONE_OK), \
+    OPT(ARG_CHOICE, "nearest", "YES", "nearest",                                                  \
+        "servers of the region nearest to the contact's country first (default no)", .choices = "yes|no")
 static const struct option group_add_options[] = {
     OPT(ARG_CHOICE, "strategy", "S", "strategy", "how a server is chosen",
         .choices = "round-robin|weighted|priority|least-loaded|adaptive|cheapest", .flags = OPT_REQUIRED),
@@ -148,6 +150,46 @@ static const struct option warmup_start_options[] = {
 static const struct option warmup_skip_options[] = {
     OPT(ARG_COUNT, "days", "N", "days", "days to go forward (default 1)", RANGE(1, 366)), END};
 
+#define ROUTE_PLACE                                                                               \
+    OPT(ARG_NAME, "before", "R", "before", "stand right before this route"),                      \
+    FLAG("last", "last", "stand behind all others")
+#define ROUTE_CONDITIONS                                                                          \
+    OPT(ARG_CHOICE, "stream", "S", "stream", "messages of this stream",                           \
+        .choices = "transactional|priority|bulk", .flags = OPT_REPEAT),                           \
+    OPT(ARG_NAME, "campaign", "C", "campaign", "of this campaign", .flags = OPT_REPEAT),          \
+    OPT(ARG_NAME, "list", "L", "list", "of campaigns to this list", .flags = OPT_REPEAT),         \
+    OPT(ARG_TEXT, "tag", "T", "tag", "with this tag", .flags = OPT_REPEAT),                       \
+    OPT(ARG_TEXT, "from-domain", "D", "from_domain", "whose From is of this domain; *.D: of one below it", \
+        .flags = OPT_REPEAT),                                                                     \
+    OPT(ARG_TEXT, "recipient-domain", "D", "recipient_domain", "to this domain; *.D: to one below it", \
+        .flags = OPT_REPEAT),                                                                     \
+    OPT(ARG_TEXT, "provider", "P", "provider", "to this mailbox provider: gmail, outlook, other ...", \
+        .flags = OPT_REPEAT),                                                                     \
+    OPT(ARG_TEXT, "country", "CC", "country", "to contacts whose field country is this: AT, US ...", \
+        .flags = OPT_REPEAT),                                                                     \
+    OPT(ARG_TEXT, "engagement", "N", "engagement", "to contacts of this class: 1 (best) to 7, 1-3, \">=5\"", \
+        .flags = OPT_REPEAT),                                                                     \
+    OPT(ARG_TEXT, "size", "SIZE", "size", "of this size: \">5M\", \"<=100k\", 1M-5M", .flags = OPT_REPEAT), \
+    OPT(ARG_NAME, "credential", "K", "credential", "brought by this API key", .flags = OPT_REPEAT)
+static const struct option route_add_options[] = {
+    ROUTE_CONDITIONS, OPT(ARG_NAME, "group", "G", "group", "group to send them to", .flags = OPT_REQUIRED),
+    OPT(ARG_NAME, "before", "R", "before", "stand right before this route (default: behind all)"), END};
+static const struct option route_set_options[] = {
+    ROUTE_CONDITIONS, OPT(ARG_NAME, "group", "G", "group", "group to send them to"), ROUTE_PLACE,
+    OPT(ARG_NAME, "new-name", "NAME", "new_name", "another name"), END};
+static const struct option route_move_options[] = {ROUTE_PLACE, END};
+static const struct option route_explain_options[] = {
+    OPT(ARG_MAIL, "to", "A", NULL, "recipient", .flags = OPT_REQUIRED),
+    OPT(ARG_TEXT, "from", "A", NULL, "From address (default: the campaign's)"),
+    OPT(ARG_TEXT, "tag", "T", NULL, "tag of the message", .flags = OPT_REPEAT),
+    OPT(ARG_CHOICE, "stream", "S", NULL, "its stream (default transactional, or the campaign's)",
+        .choices = "transactional|priority|bulk"),
+    OPT(ARG_NAME, "campaign", "C", NULL, "as a message of this campaign"),
+    OPT(ARG_NAME, "credential", "K", NULL, "as if this API key had brought it"),
+    OPT(ARG_TEXT, "size", "SIZE", NULL, "of this size: 300k, 5M"), END};
+
+static const struct option list_options[] = {
+    OPT(ARG_TEXT, "group", "G", "group", "group of servers for campaigns that name none"), END};
 static const struct option contact_add_options[] = {
     OPT(ARG_NAME, "list", "NAME", "list", "list to be on"),
     OPT(ARG_PAIR, "field", "F=VALUE", NULL, "field of the contact", .flags = OPT_REPEAT), END};
@@ -200,6 +242,7 @@ static const struct option campaign_create_options[] = {
     OPT(ARG_TEXT, "reply-to", "A", "reply_to", "Reply-To address"),
     OPT(ARG_NAME, "group", "G", "group", "group of servers (default: default)"),
     OPT(ARG_CHOICE, "stream", "S", "stream", "bulk (default) or priority", .choices = "bulk|priority"),
+    OPT(ARG_TEXT, "tag", "T", "tags", "tag of its messages, for routes and search", .flags = OPT_REPEAT),
     OPT(ARG_TIME, "deadline", "T", "deadline", "not after this time: 2026-11-21T18:00:00Z, or in 6h as 6h"),
     END};
 static const struct option campaign_list_options[] = {
@@ -229,7 +272,8 @@ static const struct option send_options[] = {
     OPT(ARG_TEXT, "from", "A", NULL, "envelope sender and, when the mail has none, From"),
     OPT(ARG_CHOICE, "stream", "S", NULL, "transactional (default), priority or bulk",
         .choices = "transactional|priority|bulk"),
-    OPT(ARG_NAME, "group", "G", NULL, "group of servers (default: default)"), END};
+    OPT(ARG_NAME, "group", "G", NULL, "group of servers (default: by routes)"),
+    OPT(ARG_TEXT, "tag", "T", NULL, "tag, for routes and search", .flags = OPT_REPEAT), END};
 
 static const struct option key_create_options[] = {
     OPT(ARG_TEXT, "scope", "S", "scope", "what it may do: messages:send, servers:read, admin ...",
@@ -372,9 +416,25 @@ const struct command commands[] = {
     COMMAND("warmup", "skip", "SERVER", cmd_warmup_skip, warmup_skip_options, CLIENT, "go days forward; the cap rises at once", NULL),
     COMMAND("warmup", "stop", "SERVER", cmd_warmup_stop, NULL, ASKS, "end it; the server sends without a cap", NULL),
 
-    COMMAND("list", "add", "NAME", cmd_list_add, NULL, CLIENT, "add a list of contacts", NULL),
+    COMMAND("route", "add", "NAME", cmd_route_add, route_add_options, CLIENT,
+        "add a rule that sends messages to a group",
+        "Rules are tried in order; the first whose conditions all hold names the group. A condition\n"
+        "given several times holds when one of its values does. A group that was given with a single\n"
+        "message goes before all rules. Acts at once, on messages that wait too.\n"
+        "Example:\n  postfleet route add eu-shop --from-domain shop.example --country DE --country AT --group eu"),
+    COMMAND("route", "list", "", cmd_route_list, NULL, CLIENT, "all rules, in their order", NULL),
+    COMMAND("route", "show", "NAME", cmd_route_show, NULL, CLIENT, "one rule in full", NULL),
+    COMMAND("route", "set", "NAME", cmd_route_set, route_set_options, CLIENT, "change a rule; acts at once",
+        "Only what is named changes; an empty value takes a condition away."),
+    COMMAND("route", "move", "NAME", cmd_route_move, route_move_options, CLIENT, "give a rule another place", NULL),
+    COMMAND("route", "remove", "NAME", cmd_route_remove, NULL, ASKS, "remove a rule", NULL),
+    COMMAND("route", "explain", "", cmd_route_explain, route_explain_options, CLIENT,
+        "which rule, group and server a message would get now, and why not the others", NULL),
+
+    COMMAND("list", "add", "NAME", cmd_list_add, list_options, CLIENT, "add a list of contacts", NULL),
     COMMAND("list", "list", "", cmd_list_list, NULL, CLIENT, "all lists", NULL),
     COMMAND("list", "show", "NAME", cmd_list_show, NULL, CLIENT, "one list with its counts", NULL),
+    COMMAND("list", "set", "NAME", cmd_list_set, list_options, CLIENT, "change a list; acts at once", NULL),
     COMMAND("list", "remove", "NAME", cmd_list_remove, NULL, ASKS, "remove a list; its contacts stay", NULL),
 
     COMMAND("contact", "add", "EMAIL", cmd_contact_add, contact_add_options, CLIENT, "add a contact", NULL),

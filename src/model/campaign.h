@@ -28,6 +28,7 @@ struct campaign {
     uint32_t group_num; /* 0: by routing (default group) */
     enum lane lane;
     char *from, *reply_to;
+    char *tags;       /* one a line; NULL: none */
     int64_t deadline; /* wall ms; 0: none */
     enum campaign_state state;
     char *state_reason;

@@ -121,6 +121,7 @@ void campaign_free(struct campaign **cp)
     free(c->name);
     free(c->from);
     free(c->reply_to);
+    free(c->tags);
     free(c->state_reason);
     free(c->subject);
     free(c->html);

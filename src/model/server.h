@@ -95,6 +95,7 @@ struct group {
     uint32_t rotate_active;   /* k of the active members take turns; 0: all send */
     int64_t rotate_every_ms;  /* the set changes after this time; 0: not by time */
     uint64_t rotate_messages; /* ... after so many messages of the group; 0: not by volume */
+    bool nearest;             /* servers of the region nearest to the contact's country first */
     uint32_t *fallbacks;      /* group nums in order */
     size_t n_fallbacks;
     struct membership *members;

@@ -67,6 +67,11 @@ struct net *net_new(struct loop *l, const struct net_config *cfg)
     return n;
 }
 
+struct dns *net_dns(struct net *n)
+{
+    return n->dns;
+}
+
 void net_free(struct net **np)
 {
     struct net *n = *np;

@@ -12,6 +12,8 @@
 struct conn;
 struct net; /* what all connections of a loop share: DNS, TLS contexts, session cache, pacing */
 
+struct dns;
+
 struct net_config {
     const char *dns_servers;      /* "127.0.0.1:5353,..."; NULL: the system's */
     const char *ca_file;          /* NULL: the system's store */
@@ -22,6 +24,8 @@ struct net_config {
  * whole process. net_free comes after the last conn_close. */
 struct net *net_new(struct loop *l, const struct net_config *cfg) MUST_USE;
 void net_free(struct net **n);
+/* Its resolver, for other questions; as long as net. */
+struct dns *net_dns(struct net *n);
 
 enum conn_stage { CONN_STAGE_DNS, CONN_STAGE_CONNECT, CONN_STAGE_TLS, CONN_STAGE_OPEN };
 enum conn_cause {

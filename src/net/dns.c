@@ -30,6 +30,7 @@
 #define TRY_MS         1500     /* one try at one server; c-ares doubles it */
 #define TRIES          3
 #define LOOK_AGAIN_MS  5000
+#define NAME_SIZE      254
 
 static const char RESOLV_CONF[] = "/etc/resolv.conf";
 
@@ -42,6 +43,7 @@ struct entry {
     enum dns_status status; /* FOUND or NOT_FOUND, if known */
     size_t n;
     struct dns_record *records;
+    char *mx; /* DNS_MX, if known and found */
     int64_t expires_ms;
     int64_t again_ms; /* the servers failed: stale answers until then */
     bool asking;
@@ -54,6 +56,7 @@ struct dns_question {
     struct loop_task task;
     struct dns_answer answer;
     struct dns_record records[DNS_RECORDS_MAX];
+    char mx[NAME_SIZE];
     void (*answered)(void *arg, const struct dns_answer *a);
     void *arg;
     struct list all;
@@ -234,6 +237,7 @@ static void entry_free(struct entry *e)
     list_remove(&e->age);
     timer_free(&e->patience);
     free(e->records);
+    free(e->mx);
     free(e->name);
     free(e);
 }
@@ -299,6 +303,8 @@ static void question_settle(struct dns *d, struct dns_question *q, enum dns_stat
 static void question_settle_from(struct entry *e, struct dns_question *q)
 {
     int64_t now = loop_now_ms(e->d->l);
+    str_copy(str_of(e->mx), q->mx, sizeof q->mx);
+    q->answer.mx = q->mx;
     if (is_fresh(e, now)) {
         question_settle(e->d, q, e->status, e->records, e->n);
         return;
@@ -328,6 +334,18 @@ static void on_patience(void *arg)
 
 /* ---- answers of servers ---- */
 
+static bool fold_name(const char *name, char out[NAME_SIZE])
+{
+    struct str s = str_of(name);
+    if (s.n > 1 && s.p[s.n - 1] == '.')
+        s.n--;
+    if (s.n == 0 || !str_copy(s, out, NAME_SIZE))
+        return false;
+    for (char *p = out; *p; p++)
+        *p = ascii_lower(*p);
+    return true;
+}
+
 static int parse_a(const unsigned char *p, int n, struct dns_record *records, int *n_out,
                    int64_t *ttl_s)
 {
@@ -353,6 +371,44 @@ static int parse_aaaa(const unsigned char *p, int n, struct dns_record *records,
     for (int i = 0; i < *n_out; i++) {
         memcpy(records[i].address, &got[i].ip6addr, 16);
         *ttl_s = MIN(*ttl_s, got[i].ttl);
+    }
+    return rc;
+}
+
+/* The preferred exchanger; of equal ones the first by its name, so that the answer is stable.
+ * c-ares does not tell the time to live of MX records: they are kept for the longest that any is.
+ */
+static int parse_mx(const unsigned char *p, int n, char mx[NAME_SIZE], int *n_out)
+{
+    struct ares_mx_reply *all = NULL, *best = NULL;
+    int rc = ares_parse_mx_reply(p, n, &all);
+    for (struct ares_mx_reply *m = rc == ARES_SUCCESS ? all : NULL; m; m = m->next)
+        if (!best || m->priority < best->priority ||
+            (m->priority == best->priority && strcmp(m->host, best->host) < 0))
+            best = m;
+    *n_out = best && fold_name(best->host, mx);
+    if (best && (!best->host[0] || !strcmp(best->host, "."))) {
+        mx[0] = 0;
+        *n_out = 1;
+    }
+    if (all)
+        ares_free_data(all);
+    return rc;
+}
+
+static int parse_reply(struct entry *e, const unsigned char *p, int size,
+                       struct dns_record *records, int *n_out, int64_t *ttl_s)
+{
+    char mx[NAME_SIZE] = "";
+    if (e->type == DNS_A)
+        return parse_a(p, size, records, n_out, ttl_s);
+    if (e->type == DNS_AAAA)
+        return parse_aaaa(p, size, records, n_out, ttl_s);
+    memset(records, 0, sizeof *records);
+    int rc = parse_mx(p, size, mx, n_out);
+    if (rc == ARES_SUCCESS && *n_out) {
+        free(e->mx);
+        e->mx = alloc_copy(mx);
     }
     return rc;
 }
@@ -388,8 +444,7 @@ static void on_reply(void *arg, int rc, int timeouts, unsigned char *p, int size
     if (rc == ARES_EDESTRUCTION || rc == ARES_ECANCELLED)
         return;
     if (rc == ARES_SUCCESS)
-        rc = e->type == DNS_A ? parse_a(p, size, records, &n, &ttl_s)
-                              : parse_aaaa(p, size, records, &n, &ttl_s);
+        rc = parse_reply(e, p, size, records, &n, &ttl_s);
     if (rc == ARES_SUCCESS && n > 0)
         entry_learn(e, DNS_FOUND, records, (size_t)n, MAX(ttl_s * 1000, TTL_MIN_MS));
     else if (rc == ARES_SUCCESS || is_denial(rc))
@@ -402,7 +457,9 @@ static void on_reply(void *arg, int rc, int timeouts, unsigned char *p, int size
 static void entry_ask(struct entry *e)
 {
     struct dns *d = e->d;
-    int type = e->type == DNS_A ? 1 : 28; /* RFC 1035, RFC 3596 */
+    static const int numbers[DNS_TYPES] = {
+        [DNS_A] = 1, [DNS_AAAA] = 28, [DNS_MX] = 15}; /* RFC 1035, RFC 3596 */
+    int type = numbers[e->type];
     bool stale = may_serve_stale(e, loop_now_ms(d->l));
     /* Who joins later shares the patience of the first, or a busy name would never give up. */
     if (e->waiting.next == e->waiting.prev)
@@ -413,7 +470,7 @@ static void entry_ask(struct entry *e)
     d->asking++;
     d->counts.queries++;
     /* The search list belongs to the system's configuration, as with getaddrinfo. */
-    if (d->servers)
+    if (d->servers || e->type == DNS_MX)
         ares_query(d->channel, e->name, 1, type, on_reply, e);
     else
         ares_search(d->channel, e->name, 1, type, on_reply, e);
@@ -422,18 +479,6 @@ static void entry_ask(struct entry *e)
 
 /* ---- the face ---- */
 
-static bool fold_name(const char *name, char out[254])
-{
-    struct str s = str_of(name);
-    if (s.n > 1 && s.p[s.n - 1] == '.')
-        s.n--;
-    if (s.n == 0 || !str_copy(s, out, 254))
-        return false;
-    for (char *p = out; *p; p++)
-        *p = ascii_lower(*p);
-    return true;
-}
-
 struct dns_question *dns_ask(struct dns *d, const char *name, enum dns_type type,
                              void (*answered)(void *arg, const struct dns_answer *a), void *arg)
 {
@@ -441,21 +486,22 @@ struct dns_question *dns_ask(struct dns *d, const char *name, enum dns_type type
     struct dns_record records[DNS_RECORDS_MAX];
     enum dns_type literal_type;
     size_t n = 0;
-    char folded[254];
+    char folded[NAME_SIZE];
     list_init(&q->link);
     loop_task_init(&q->task, on_task);
     list_push_back(&d->questions, &q->all);
     q->answer.type = type;
     q->answered = answered;
     q->arg = arg;
-    if (dns_literal(name, &literal_type, records)) {
+    if (type != DNS_MX && dns_literal(name, &literal_type, records)) {
         bool same = literal_type == type;
         question_settle(d, q, same ? DNS_FOUND : DNS_NOT_FOUND, records, same ? 1 : 0);
         return q;
     }
     int64_t now = loop_now_ms(d->l);
     dns_hosts_refresh(d->hosts, now);
-    if (!fold_name(name, folded) || dns_hosts_find(d->hosts, str_of(folded), type, records, &n)) {
+    if (!fold_name(name, folded) ||
+        (type != DNS_MX && dns_hosts_find(d->hosts, str_of(folded), type, records, &n))) {
         question_settle(d, q, n > 0 ? DNS_FOUND : DNS_NOT_FOUND, records, n);
         return q;
     }

@@ -1,8 +1,7 @@
 /* Names to addresses on a loop, by c-ares, without ever blocking it: literals first, then names of
  * the hosts file, then a cache, then the DNS servers. Equal questions in flight share one query.
  * Answers are bounded; when the servers fail, an answer that has run out is served for a day (RFC
- * 8767). Record kinds other than addresses have their place in enum dns_type and struct
- * dns_record; each needs its parser in dns.c. */
+ * 8767). */
 #ifndef NET_DNS_H
 #define NET_DNS_H
 
@@ -16,7 +15,7 @@
 struct dns;
 struct dns_question;
 
-enum dns_type { DNS_A, DNS_AAAA, DNS_TYPES };
+enum dns_type { DNS_A, DNS_AAAA, DNS_MX, DNS_TYPES };
 
 enum dns_status {
     DNS_FOUND,
@@ -34,6 +33,8 @@ struct dns_answer {
     bool stale; /* run out, but nobody gave a newer one */
     size_t n;
     const struct dns_record *records; /* borrowed for the call */
+    const char *mx; /* MX: the preferred host, lower case, no dot at its end ("": the null MX of RFC
+                       7505); n is 1; borrowed for the call */
 };
 
 struct dns_config {

@@ -13,7 +13,8 @@ static bool insert_message(struct db *db, const struct accepted *m, struct err *
     struct stmt *s = db_stmt(db,
                              "INSERT INTO message (id, lane, group_num, from_address, rcpt,"
                              " rcpt_key, header_from, subject, message_id, facts, body, expires_at,"
-                             " created_at) VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13)",
+                             " created_at, tags, credential_num, size) VALUES"
+                             " ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16)",
                              e);
     if (!s)
         return false;
@@ -31,13 +32,16 @@ static bool insert_message(struct db *db, const struct accepted *m, struct err *
     if (m->expires_at)
         db_bind_i64(s, 12, m->expires_at);
     db_bind_i64(s, 13, m->created_at);
+    db_bind_text(s, 14, m->tags);
+    db_bind_i64(s, 15, m->credential_num);
+    db_bind_i64(s, 16, (int64_t)m->size);
     return db_run(s, e);
 }
 
 struct queued {
     uint64_t id, contact_id;
     enum lane lane;
-    uint32_t campaign_num, group_num, tries;
+    uint32_t campaign_num, group_num, tries, credential_num;
     int64_t due, first_at, expires_at;
     const char *why;
 };
@@ -47,7 +51,8 @@ static bool insert_queue(struct db *db, const struct queued *q, struct err *e)
     struct stmt *s = db_stmt(db,
                              "INSERT INTO queue (id, lane, due, campaign_num, group_num,"
                              " contact_id, attempts, tries, resends, server_num, first_at,"
-                             " expires_at, why) VALUES ($1,$2,$3,$4,$5,$6,0,$7,0,0,$8,$9,$10)",
+                             " expires_at, why, credential_num) VALUES"
+                             " ($1,$2,$3,$4,$5,$6,0,$7,0,0,$8,$9,$10,$11)",
                              e);
     if (!s)
         return false;
@@ -62,6 +67,7 @@ static bool insert_queue(struct db *db, const struct queued *q, struct err *e)
     if (q->expires_at)
         db_bind_i64(s, 9, q->expires_at);
     db_bind_cstr(s, 10, q->why);
+    db_bind_i64(s, 11, q->credential_num);
     return db_run(s, e);
 }
 
@@ -70,6 +76,7 @@ bool accept_message(struct db *db, const struct accepted *m, struct err *e)
     struct queued q = {.id = m->id,
                        .lane = m->lane,
                        .group_num = m->group_num,
+                       .credential_num = m->credential_num,
                        .due = m->due,
                        .first_at = m->created_at,
                        .expires_at = m->expires_at};

@@ -20,6 +20,9 @@ struct accepted { /* strings are borrowed */
     struct str message_id;           /* of the header, without brackets */
     unsigned facts;                  /* 1: 8-bit, 2: SMTPUTF8, 4: leading dot */
     struct str body;                 /* STR_NONE: it is in the spool under id */
+    struct str tags;                 /* one a line; STR_NONE: none */
+    uint64_t size;                   /* bytes of the mail */
+    uint32_t credential_num;         /* of the API key that brought it; 0: none */
     int64_t expires_at;              /* wall ms; 0: never */
     int64_t created_at, due;         /* wall ms */
 };
@@ -39,8 +42,8 @@ struct standing {
     uint64_t contact_id; /* campaign messages */
     uint32_t tries;      /* highest n of its results */
     enum message_state state;
-    bool hard;     /* bounced: hard */
-    char key[256]; /* of the recipient */
+    bool hard;            /* bounced: hard */
+    char key[256];        /* of the recipient */
     const char *provider; /* its mailbox provider, by the caller: counted along; NULL: not known */
 };
 bool accept_standing(struct db *db, uint64_t id, struct standing *out, struct err *e) MUST_USE;

@@ -36,8 +36,8 @@ bool campaign_edit_add(struct db *db, struct campaign *c, struct err *e)
     struct stmt *s = db_stmt(db,
                              "INSERT INTO campaign (num, id, name, list_id, template_id, group_num,"
                              " lane, from_address, reply_to, deadline, state, contact_max, cursor,"
-                             " walked, recipients, leased, created_at) VALUES"
-                             " ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,0,0,0,0,0,$12)",
+                             " walked, recipients, leased, created_at, tags) VALUES"
+                             " ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,0,0,0,0,0,$12,$13)",
                              e);
     if (!s)
         return false;
@@ -54,6 +54,7 @@ bool campaign_edit_add(struct db *db, struct campaign *c, struct err *e)
         db_bind_i64(s, 10, c->deadline);
     db_bind_i64(s, 11, c->state);
     db_bind_i64(s, 12, c->created_at);
+    db_bind_cstr(s, 13, c->tags);
     return db_run(s, e);
 }
 
@@ -92,6 +93,7 @@ static struct campaign *read_row(struct stmt *s)
     c->created_at = db_i64(s, 19);
     c->started_at = db_i64(s, 20);
     c->finished_at = db_i64(s, 21);
+    c->tags = copy_or_null(s, 22);
     return c;
 }
 
@@ -101,7 +103,7 @@ bool campaign_edit_get(struct db *db, const char *name, struct campaign **out, s
                              "SELECT num, id, name, list_id, template_id, group_num, lane,"
                              " from_address, reply_to, deadline, state, state_reason, contact_max,"
                              " cursor, walked, recipients, subject, html, text, created_at,"
-                             " started_at, finished_at FROM campaign WHERE name = $1",
+                             " started_at, finished_at, tags FROM campaign WHERE name = $1",
                              e);
     bool row = false;
     *out = NULL;

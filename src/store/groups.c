@@ -9,7 +9,7 @@
 
 #define COLUMNS                                                                                    \
     "num, id, name, strategy, at_limit, shares, sticky, rotate_active, rotate_every_ms, "          \
-    "rotate_messages"
+    "rotate_messages, nearest"
 
 static bool run_for_num(struct db *db, const char *sql, uint32_t num, struct err *e)
 {
@@ -112,6 +112,7 @@ static void bind_group(struct stmt *st, const struct group *g)
     db_bind_i64(st, 7, g->rotate_active);
     db_bind_i64(st, 8, g->rotate_every_ms);
     db_bind_i64(st, 9, (int64_t)g->rotate_messages);
+    db_bind_i64(st, 10, g->nearest);
 }
 
 static bool run_named(struct stmt *st, const char *name, struct err *e)
@@ -134,16 +135,17 @@ bool groups_add(struct db *db, struct group *g, int64_t now_ms, struct err *e)
         return false;
     g->num = (uint32_t)db_i64(st, 0) + 1;
     db_reset(st);
-    st = db_stmt(db,
-                 "INSERT INTO server_group (num, name, strategy, at_limit, shares, sticky, "
-                 "rotate_active, rotate_every_ms, rotate_messages, id, created_at) VALUES ($1, $2, "
-                 "$3, $4, $5, $6, $7, $8, $9, $10, $11)",
-                 e);
+    st = db_stmt(
+        db,
+        "INSERT INTO server_group (num, name, strategy, at_limit, shares, sticky, "
+        "rotate_active, rotate_every_ms, rotate_messages, nearest, id, created_at) VALUES ($1, $2, "
+        "$3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+        e);
     if (!st)
         return false;
     bind_group(st, g);
-    db_bind_i64(st, 10, (int64_t)g->id);
-    db_bind_i64(st, 11, now_ms);
+    db_bind_i64(st, 11, (int64_t)g->id);
+    db_bind_i64(st, 12, now_ms);
     return run_named(st, g->name, e) && write_fallbacks(db, g, e);
 }
 
@@ -156,11 +158,12 @@ bool groups_update(struct db *db, const struct group *g, struct err *e)
     group_free(&old);
     if (renamed_default)
         return err_set(e, ERR_REFUSED, "group " GROUPS_DEFAULT " keeps its name");
-    struct stmt *st = db_stmt(db,
-                              "UPDATE server_group SET name = $2, strategy = $3, at_limit = $4, "
-                              "shares = $5, sticky = $6, rotate_active = $7, "
-                              "rotate_every_ms = $8, rotate_messages = $9 WHERE num = $1",
-                              e);
+    struct stmt *st =
+        db_stmt(db,
+                "UPDATE server_group SET name = $2, strategy = $3, at_limit = $4, "
+                "shares = $5, sticky = $6, rotate_active = $7, "
+                "rotate_every_ms = $8, rotate_messages = $9, nearest = $10 WHERE num = $1",
+                e);
     if (!st)
         return false;
     bind_group(st, g);
@@ -186,6 +189,7 @@ static bool read_plain(struct stmt *st, struct group **out, struct err *e)
     g->rotate_active = (uint32_t)db_i64(st, 7);
     g->rotate_every_ms = db_i64(st, 8);
     g->rotate_messages = (uint64_t)db_i64(st, 9);
+    g->nearest = db_i64(st, 10) != 0;
     *out = g;
     return true;
 }
@@ -314,6 +318,35 @@ void groups_free_list(struct group **list, size_t n)
     free(list);
 }
 
+/* *what_out: "route x" or "list x", or "" when neither names the group. */
+static bool used_by_rule(struct db *db, uint32_t num, char what_out[160], struct err *e)
+{
+    bool row = false;
+    struct stmt *st = db_stmt(db,
+                              "SELECT 'route ' || name FROM route WHERE group_num = $1 "
+                              "UNION ALL SELECT 'list ' || name FROM list WHERE group_num = $1 "
+                              "LIMIT 1",
+                              e);
+    if (!st)
+        return false;
+    db_bind_i64(st, 1, num);
+    if (!db_step(st, &row, e))
+        return false;
+    (void)str_copy(row ? db_text(st, 0) : STR(""), what_out, 160);
+    db_reset(st);
+    return true;
+}
+
+static bool check_unused(struct db *db, const char *name, uint32_t num, struct err *e)
+{
+    char what[160];
+    if (!used_by_rule(db, num, what, e))
+        return false;
+    return !what[0] ||
+           err_set(e, ERR_CONFLICT, "group %s is used by %s: name another group there first", name,
+                   what);
+}
+
 /* States up to stalled in enum campaign_state are those of a campaign that may still send. */
 static bool used_by_campaign(struct db *db, uint32_t num, char name[128], struct err *e)
 {
@@ -346,6 +379,8 @@ bool groups_remove(struct db *db, const char *name, int64_t now_ms, struct err *
         return err_set(e, ERR_CONFLICT,
                        "group %s is used by campaign %s: cancel it or let it finish first", name,
                        campaign);
+    if (!check_unused(db, name, num, e))
+        return false;
     if (!run_for_num(db, "DELETE FROM membership WHERE group_num = $1", num, e) ||
         !run_for_num(db, "DELETE FROM group_fallback WHERE group_num = $1", num, e) ||
         !run_for_num(db, "DELETE FROM group_fallback WHERE fallback_num = $1", num, e) ||

@@ -96,8 +96,8 @@ bool keys_create(struct db *db, struct api_key *k, char key_out[KEYS_TEXT_MAX], 
         return false;
     struct stmt *st = db_stmt(db,
                               "INSERT INTO api_key (id, name, hint, test, scopes, groups, "
-                              "created_at, expires_at, hash) VALUES ($1, $2, $3, $4, $5, $6, $7, "
-                              "$8, $9)",
+                              "created_at, expires_at, hash, num) VALUES ($1, $2, $3, $4, $5, "
+                              "$6, $7, $8, $9, (SELECT COALESCE(max(num), 0) + 1 FROM api_key))",
                               e);
     if (!st || !bind_lists(st, k, e))
         return false;
@@ -198,4 +198,22 @@ bool keys_revoke(struct db *db, const char *name, int64_t now_ms, struct err *e)
     db_bind_i64(st, 2, now_ms);
     return db_run(st, e) &&
            (db_changes(db) == 1 || err_set(e, ERR_NOT_FOUND, "there is no key %.80s", name));
+}
+
+bool keys_num_of_actor(struct db *db, const char *actor, uint32_t *num_out, struct err *e)
+{
+    bool row = false;
+    *num_out = 0;
+    if (!actor || strncmp(actor, "key:", 4) != 0)
+        return true;
+    struct stmt *st =
+        db_stmt(db, "SELECT num FROM api_key WHERE name = $1 AND revoked_at IS NULL", e);
+    if (!st)
+        return false;
+    db_bind_cstr(st, 1, actor + 4);
+    if (!db_step(st, &row, e))
+        return false;
+    *num_out = row ? (uint32_t)db_i64(st, 0) : 0;
+    db_reset(st);
+    return true;
 }

@@ -43,4 +43,7 @@ bool keys_each(struct db *db, bool (*each)(void *arg, const struct api_key *k), 
  * freed by a suffix. */
 bool keys_revoke(struct db *db, const char *name, int64_t now_ms, struct err *e) MUST_USE;
 
+/* The num of the live key that acts: actor is "key:NAME" as web says it; anything else gives 0. */
+bool keys_num_of_actor(struct db *db, const char *actor, uint32_t *num_out, struct err *e) MUST_USE;
+
 #endif

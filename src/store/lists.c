@@ -3,7 +3,7 @@
 
 #include "store/names.h"
 
-#define COLUMNS "id, name, created_at, members, unsubscribed"
+#define COLUMNS "id, name, created_at, members, unsubscribed, group_num"
 
 bool lists_add(struct db *db, const struct contact_list *l, struct err *e)
 {
@@ -11,14 +11,15 @@ bool lists_add(struct db *db, const struct contact_list *l, struct err *e)
     if (!names_check("list", l->name, e))
         return false;
     struct stmt *st = db_stmt(db,
-                              "INSERT INTO list (id, name, created_at, members, unsubscribed) "
-                              "VALUES ($1, $2, $3, 0, 0)",
+                              "INSERT INTO list (id, name, created_at, members, unsubscribed, "
+                              "group_num) VALUES ($1, $2, $3, 0, 0, $4)",
                               e);
     if (!st)
         return false;
     db_bind_i64(st, 1, (int64_t)l->id);
     db_bind_cstr(st, 2, l->name);
     db_bind_i64(st, 3, l->created_at);
+    db_bind_i64(st, 4, l->group_num);
     if (db_run(st, &own))
         return true;
     if (own.code == ERR_CONFLICT)
@@ -26,12 +27,23 @@ bool lists_add(struct db *db, const struct contact_list *l, struct err *e)
     return err_set(e, own.code, "%s", own.text);
 }
 
+bool lists_set_group(struct db *db, uint64_t id, uint32_t group_num, struct err *e)
+{
+    struct stmt *st = db_stmt(db, "UPDATE list SET group_num = $2 WHERE id = $1", e);
+    if (!st)
+        return false;
+    db_bind_i64(st, 1, (int64_t)id);
+    db_bind_i64(st, 2, group_num);
+    return db_run(st, e);
+}
+
 static void read_list(struct stmt *st, struct contact_list *out)
 {
     *out = (struct contact_list){.id = (uint64_t)db_i64(st, 0),
                                  .created_at = db_i64(st, 2),
                                  .members = (uint64_t)MAX(db_i64(st, 3), 0),
-                                 .unsubscribed = (uint64_t)MAX(db_i64(st, 4), 0)};
+                                 .unsubscribed = (uint64_t)MAX(db_i64(st, 4), 0),
+                                 .group_num = (uint32_t)db_i64(st, 5)};
     (void)str_copy(db_text(st, 1), out->name, sizeof out->name);
 }
 

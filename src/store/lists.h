@@ -14,10 +14,13 @@ struct contact_list {
     int64_t created_at;
     uint64_t members; /* all, unsubscribed ones included */
     uint64_t unsubscribed;
+    uint32_t group_num; /* of its campaigns when they name none; 0: none */
 };
 
 /* id and created_at are the caller's. ERR_CONFLICT: name taken. */
 bool lists_add(struct db *db, const struct contact_list *l, struct err *e) MUST_USE;
+/* Group of its campaigns. */
+bool lists_set_group(struct db *db, uint64_t id, uint32_t group_num, struct err *e) MUST_USE;
 bool lists_get(struct db *db, const char *name, struct contact_list *out, struct err *e) MUST_USE;
 bool lists_get_id(struct db *db, uint64_t id, struct contact_list *out, struct err *e) MUST_USE;
 /* In the order of names; the callback returns false to stop. */

@@ -297,11 +297,13 @@ bool outbox_claim_campaign(struct db *db, struct ids *ids, uint32_t campaign_num
     "q.server_num, q.first_at, COALESCE(q.expires_at, k.deadline), m.from_address, m.rcpt, "       \
     "m.rcpt_key, m.message_id, "                                                                   \
     "m.facts, m.body, c.email, c.address, c.fields, s.since, q.lane, l.unsubscribed_at, "          \
-    "(SELECT MAX(r.n) FROM result r WHERE r.message_id = q.id), k.state, l.list_id "
+    "(SELECT MAX(r.n) FROM result r WHERE r.message_id = q.id), k.state, l.list_id, "              \
+    "m.header_from, m.tags, m.credential_num, w.fields, m.size "
 #define QUEUE_FROM                                                                                 \
     "FROM queue q LEFT JOIN message m ON m.id = q.id LEFT JOIN contact c ON c.id = q.contact_id "  \
     "LEFT JOIN suppression s ON s.address = COALESCE(m.rcpt_key, c.email) "                        \
     "LEFT JOIN campaign k ON k.num = q.campaign_num "                                              \
+    "LEFT JOIN contact w ON w.email = m.rcpt_key "                                                 \
     "LEFT JOIN list_member l ON l.list_id = k.list_id AND l.contact_id = q.contact_id "
 
 static void fill_queued(struct lease *l, struct lease_item *it, struct stmt *s)
@@ -336,8 +338,13 @@ static void fill_queued(struct lease *l, struct lease_item *it, struct stmt *s)
     it->address = arena_str(l->arena, db_text(s, 12));
     it->key = arena_str(l->arena, db_text(s, 13));
     it->message_id_text = arena_str(l->arena, db_text(s, 14));
+    it->header_from = arena_str(l->arena, db_text(s, 26));
+    it->tags = arena_str(l->arena, db_text(s, 27));
+    it->credential_num = (uint32_t)db_i64(s, 28);
+    it->fields = arena_str(l->arena, db_text(s, 29));
     it->spooled = db_is_null(s, 16);
     it->body = it->spooled ? STR_NONE : arena_str(l->arena, db_blob(s, 16));
+    it->size = MAX((uint64_t)db_i64(s, 30), (uint64_t)it->body.n);
 }
 
 static bool is_paused(struct stmt *s)

@@ -26,13 +26,16 @@ struct lease_item {
     bool suppressed;   /* at the claim: it gets its result at once */
     int64_t first_at, expires_at;
     struct str address, key; /* to send to; and as suppression knows it */
-    struct str fields;       /* JSON object; campaign messages */
+    struct str fields;       /* of its contact, or of the one with its address; JSON object */
     /* single messages: */
     struct str envelope_from;
     struct str message_id_text;
     struct str body; /* n == 0 and spooled: in the spool under message_id */
     bool spooled;
-    uint8_t facts; /* 1: 8-bit, 2: SMTPUTF8, 4: leading dot */
+    struct str header_from; /* the mailbox of its From field */
+    struct str tags;        /* one a line */
+    uint64_t size;          /* bytes of the mail; 0: not known */
+    uint8_t facts;          /* 1: 8-bit, 2: SMTPUTF8, 4: leading dot */
 };
 
 struct lease {

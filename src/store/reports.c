@@ -72,6 +72,15 @@ void part_end(struct db *db, bool begun)
         db_rollback(db);
 }
 
+json_t *part_lines(struct stmt *s, int col)
+{
+    struct str rest = db_text(s, col), line;
+    json_t *j = json_array();
+    while (str_split(&rest, '\n', &line))
+        json_array_append_new(j, part_text(line));
+    return j;
+}
+
 uint64_t part_limit(const struct report_page *p)
 {
     if (!p->limit)

@@ -40,6 +40,15 @@ bool report_warmups(struct db *db, const struct report_page *p, json_t **out,
 bool report_warmup(struct db *db, const char *server, json_t **out, struct err *e) MUST_USE;
 const char *report_lifecycle(struct db *db,
                              uint16_t server_num); /* "warming" "active" "reserve" "resting" */
+/* Routes in their order; the cursor is a position. */
+bool report_routes(struct db *db, const struct report_page *p, json_t **out,
+                   struct err *e) MUST_USE;
+bool report_route(struct db *db, const char *name, json_t **out, struct err *e) MUST_USE;
+/* What routing looks at besides the words of the question, for core's live.route_explain: of the
+ * campaign (NULL: none) and of the contact with this key. {"campaign_num","list_id","group_num",
+ * "stream","tags","from","size","fields","credential_num"}; only what there is. */
+bool report_route_facts(struct db *db, const char *campaign, const char *credential,
+                        const char *key, json_t **out, struct err *e) MUST_USE;
 
 bool report_lists(struct db *db, const struct report_page *p, json_t **out, struct err *e) MUST_USE;
 bool report_list(struct db *db, const char *name, json_t **out, struct err *e) MUST_USE;

@@ -15,7 +15,7 @@
 #define CAMPAIGN_COLUMNS                                                                           \
     "c.name, c.num, c.id, c.state, c.state_reason, l.name, t.name, g.name, c.lane,"                \
     " c.from_address, c.reply_to, c.deadline, c.recipients, c.created_at, c.started_at,"           \
-    " c.finished_at, c.group_num"
+    " c.finished_at, c.group_num, c.tags"
 #define CAMPAIGN_FROM                                                                              \
     " FROM campaign c LEFT JOIN list l ON l.id = c.list_id"                                        \
     " LEFT JOIN template t ON t.id = c.template_id"                                                \
@@ -38,7 +38,8 @@ enum {
     C_CREATED,
     C_STARTED,
     C_FINISHED,
-    C_GROUP_NUM
+    C_GROUP_NUM,
+    C_TAGS
 };
 
 /* What core says about a campaign: {"num","stalled","reason"}. */
@@ -77,7 +78,7 @@ static json_t *campaign_json(void *arg, struct db *db, struct stmt *s)
     const json_t *live = live_of(arg, db_i64(s, C_NUM));
     json_t *group = db_i64(s, C_GROUP_NUM) ? part_column(s, C_GROUP) : json_null();
     return json_pack(
-        "{s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:I, s:o, s:o, s:o}", "name",
+        "{s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:o}", "name",
         part_column(s, C_NAME), "id", part_id("cmp", (uint64_t)db_i64(s, C_ID)), "state",
         state_of((enum campaign_state)db_i64(s, C_STATE), live), "reason", reason_of(s, live),
         "list", part_column(s, C_LIST), "template", part_column(s, C_TEMPLATE), "group", group,
@@ -85,7 +86,7 @@ static json_t *campaign_json(void *arg, struct db *db, struct stmt *s)
         "reply_to", part_column(s, C_REPLY_TO), "deadline", part_time(db_i64(s, C_DEADLINE)),
         "recipients", (json_int_t)db_i64(s, C_RECIPIENTS), "created_at",
         part_time(db_i64(s, C_CREATED)), "started_at", part_time(db_i64(s, C_STARTED)),
-        "finished_at", part_time(db_i64(s, C_FINISHED)));
+        "finished_at", part_time(db_i64(s, C_FINISHED)), "tags", part_lines(s, C_TAGS));
 }
 
 /* By the state that is shown, which may be stalled; so a page can be short although more follow. */

@@ -493,7 +493,8 @@ static bool add_single(struct db *db, uint64_t id, json_t *j, struct err *e)
 {
     struct stmt *s = db_stmt(db,
                              "SELECT message_id, header_from, subject, from_address, created_at,"
-                             " expires_at FROM message WHERE id = $1",
+                             " expires_at, tags, (SELECT k.name FROM api_key k WHERE"
+                             " k.num = credential_num) FROM message WHERE id = $1",
                              e);
     bool row = false;
     if (!s)
@@ -508,6 +509,8 @@ static bool add_single(struct db *db, uint64_t id, json_t *j, struct err *e)
         json_object_set_new(j, "return_path", part_column(s, 3));
         json_object_set_new(j, "accepted_at", part_time(db_i64(s, 4)));
         json_object_set_new(j, "expires_at", part_time(db_i64(s, 5)));
+        json_object_set_new(j, "tags", part_lines(s, 6));
+        json_object_set_new(j, "credential", part_column(s, 7));
     }
     db_reset(s);
     return true;

@@ -4,15 +4,17 @@
 
 /* ---- lists ---- */
 
-#define LIST_COLUMNS "l.name, l.id, l.created_at, l.members, l.unsubscribed"
+#define LIST_COLUMNS                                                                               \
+    "l.name, l.id, l.created_at, l.members, l.unsubscribed, (SELECT g.name FROM server_group g "   \
+    "WHERE g.num = l.group_num AND g.removed_at IS NULL)"
 
 static json_t *list_json(void *arg, struct db *db, struct stmt *s)
 {
     (void)arg, (void)db;
-    return json_pack("{s:o, s:o, s:I, s:I, s:o}", "name", part_column(s, 0), "id",
+    return json_pack("{s:o, s:o, s:I, s:I, s:o, s:o}", "name", part_column(s, 0), "id",
                      part_id("lst", (uint64_t)db_i64(s, 1)), "contacts", (json_int_t)db_i64(s, 3),
                      "unsubscribed", (json_int_t)db_i64(s, 4), "created_at",
-                     part_time(db_i64(s, 2)));
+                     part_time(db_i64(s, 2)), "group", part_column(s, 5));
 }
 
 bool report_lists(struct db *db, const struct report_page *p, json_t **out, struct err *e)

@@ -302,7 +302,7 @@ static json_t *members_of(struct db *db, int64_t num)
 
 #define GROUP_COLUMNS                                                                              \
     "name, num, id, strategy, at_limit, shares, sticky, created_at, rotate_active, "               \
-    "rotate_every_ms, rotate_messages"
+    "rotate_every_ms, rotate_messages, nearest"
 
 static json_t *group_json(void *arg, struct db *db, struct stmt *s)
 {
@@ -318,6 +318,7 @@ static json_t *group_json(void *arg, struct db *db, struct stmt *s)
     json_object_set_new(j, "rotate_active", part_count((uint64_t)db_i64(s, 8), true));
     json_object_set_new(j, "rotate_every_ms", part_count((uint64_t)db_i64(s, 9), true));
     json_object_set_new(j, "rotate_messages", part_count((uint64_t)db_i64(s, 10), true));
+    json_object_set_new(j, "nearest", json_boolean(db_i64(s, 11) != 0));
     return j;
 }
 
