@@ -197,6 +197,25 @@ static void judge_cut(void)
               (double)end / 1e6, (double)first / 1e6);
 }
 
+/* ---- a server that lies of its recipients */
+
+static void judge_told(struct db *db)
+{
+    struct err e;
+    bool row = false;
+    uint32_t n_of[SERVERS_MAX] = {0}, taken = 0;
+    taken_by(n_of);
+    for (uint32_t i = 0; i < W->n_servers; i++)
+        taken += n_of[i];
+    if (taken != W->n_people)
+        found("%u of %u got their mail beside a server that lies", taken, W->n_people);
+    struct stmt *s = db_stmt(db, "SELECT COUNT(*) FROM suppression", &e);
+    if (s && db_step(s, &row, &e) && row && db_i64(s, 0))
+        found("%lld are suppressed on the word of a server that lies", (long long)db_i64(s, 0));
+    if (s)
+        db_reset(s);
+}
+
 /* ---- nobody is accused who did nothing */
 
 static void judge_accusations(struct db *db)
@@ -235,6 +254,8 @@ void judge_fleet(struct db *db, found_fn *f)
         judge_quick();
     if (W->expects & EXPECT_FLOOR)
         judge_floor();
+    if (W->expects & EXPECT_TOLD)
+        judge_told(db);
     judge_cut();
     judge_accusations(db);
 }

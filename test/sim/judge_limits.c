@@ -54,7 +54,7 @@ static void judge_server(uint32_t num, int64_t *at, found_fn *found)
     const struct vserver *s = &W->servers[num];
     size_t n = 0;
     for (uint32_t i = 0; i < W->n_mails; i++)
-        if (W->mails[i].server == num && W->mails[i].accepted)
+        if (W->mails[i].server == num && (W->mails[i].accepted || s->all_attempts))
             at[n++] = W->mails[i].dot_us;
     qsort(at, n, sizeof *at, by_time);
     check_window(s, at, n, s->per_second, SECOND_US, "second", found);
@@ -72,8 +72,29 @@ static void judge_server(uint32_t num, int64_t *at, found_fn *found)
               s->max_messages);
 }
 
+/* Caps of 20 and 40 on the first two days of the calendar. */
+static void judge_warm_up(found_fn *found)
+{
+    uint64_t used[2] = {0}, caps[2] = {20, 40};
+    int64_t first = (W->ready_us + W->wall_offset_us) / (24 * HOUR_US);
+    for (uint32_t i = 0; i < W->n_mails; i++) {
+        const struct mail *m = &W->mails[i];
+        int64_t day = (m->dot_us + W->wall_offset_us) / (24 * HOUR_US) - first;
+        if (m->server == 0 && m->accepted && day >= 0 && day < 2)
+            used[day]++;
+    }
+    for (int d = 0; d < 2; d++)
+        if (used[d] > caps[d])
+            found("%s sent %llu on day %d of its warm-up, its cap is %llu", W->servers[0].name,
+                  (unsigned long long)used[d], d + 1, (unsigned long long)caps[d]);
+    if (!used[0])
+        found("%s sent nothing on the first day of its warm-up", W->servers[0].name);
+}
+
 void judge_limits(found_fn *found)
 {
+    if (W->expects & EXPECT_WARM)
+        judge_warm_up(found);
     int64_t *at = alloc_many(int64_t, MAILS_MAX);
     for (uint32_t i = 0; i < W->n_servers; i++)
         judge_server(i, at, found);

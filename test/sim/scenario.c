@@ -33,12 +33,15 @@ static struct vgroup *add_group(const char *name, const char *strategy)
     snprintf(g->name, sizeof g->name, "%s", name);
     snprintf(g->strategy, sizeof g->strategy, "%s", strategy);
     g->fallback = -1;
+    g->elastic = world_chance(200);
+    g->sticky = world_chance(100);
     return g;
 }
 
 static const char *any_strategy(void)
 {
-    static const char *const names[] = {"weighted", "round-robin", "priority"};
+    static const char *const names[] = {"weighted",     "round-robin", "priority",
+                                        "least-loaded", "adaptive",    "cheapest"};
     return names[world_below(countof(names))];
 }
 
@@ -106,6 +109,7 @@ static void limit(struct vserver *s)
     static const uint64_t seconds[] = {1, 2, 5, 20}, minutes[] = {10, 60, 200},
                           hours[] = {20, 100, 500};
     uint64_t which = world_below(8);
+    s->all_attempts = world_chance(200);
     if (which & 1 || which == 0)
         s->per_second = seconds[world_below(countof(seconds))];
     if (which & 2)
@@ -115,6 +119,7 @@ static void limit(struct vserver *s)
     if (world_chance(200)) {
         s->per_day = (uint64_t)world_between(20, 400);
         s->calendar = world_chance(500);
+        s->spread = world_chance(300);
     }
 }
 
@@ -150,6 +155,7 @@ static void shares(void)
 {
     bool saturated = world_chance(300);
     struct vgroup *g = add_group("main", "weighted");
+    g->elastic = g->sticky = false;
     uint32_t n = (uint32_t)world_between(2, 5);
     for (uint32_t i = 0; i < n; i++) {
         struct vserver *s = add_server();
@@ -166,6 +172,7 @@ static void shares(void)
 static void round_robin(void)
 {
     struct vgroup *g = add_group("main", "round-robin");
+    g->elastic = g->sticky = false;
     uint32_t n = (uint32_t)world_between(2, 8);
     for (uint32_t i = 0; i < n; i++) {
         struct vserver *s = add_server();
@@ -210,7 +217,8 @@ static void villains(void)
     }
     add_campaign(0, (uint32_t)world_between(100, 900), SECOND_US);
     add_singles((uint32_t)world_between(0, 60), world_between(50, 5000) * 1000);
-    w->end_us = 4 * HOUR_US;
+    w->end_us = 5 * HOUR_US;
+    w->expects = EXPECT_DONE;
 }
 
 static void crashes(void)
@@ -267,6 +275,7 @@ static void sick(void)
     static const enum verb ways[] = {VERB_REFUSE,  VERB_BUSY,   VERB_TLS,
                                      VERB_GARBAGE, VERB_VANISH, VERB_DROP_EARLY};
     struct vgroup *g = add_group("main", world_chance(500) ? "round-robin" : "weighted");
+    g->sticky = false;
     enum verb way = ways[world_below(countof(ways))];
     for (int i = 0; i < 3; i++) {
         struct vserver *s = add_server();
@@ -324,6 +333,45 @@ static void flood(void)
     w->expects = EXPECT_DONE;
 }
 
+/* A server in its first days beside a grown one; midnight comes within the hour. */
+static void warm_up(void)
+{
+    struct vgroup *g = add_group("main", world_chance(500) ? "round-robin" : "weighted");
+    int64_t midnight = world_between(10, 50) * MINUTE_US;
+    for (int i = 0; i < 2; i++) {
+        struct vserver *s = add_server();
+        s->pause_us = 0;
+        join(g, s, 1, 1);
+    }
+    g->sticky = false;
+    snprintf(w->servers[0].curve, sizeof w->servers[0].curve, "20,40,80");
+    w->wall_offset_us = INT64_C(20800) * 24 * HOUR_US - midnight - w->boot_us;
+    add_campaign(0, (uint32_t)world_between(100, 300), SECOND_US);
+    add_campaign(0, (uint32_t)world_between(100, 300),
+                 midnight + world_between(-20, 300) * SECOND_US);
+    add_singles(30, world_between(1, 100) * SECOND_US);
+    add_crashes((uint32_t)world_between(0, 3), 70 * MINUTE_US);
+    for (uint32_t i = 0; i < w->n_faults; i++)
+        w->faults[i].kind = FAULT_CRASH;
+    w->expects = EXPECT_DONE | EXPECT_WARM;
+}
+
+/* A relay that says of every recipient that there is none, or none for now, beside two good ones.
+ */
+static void liar(void)
+{
+    struct vgroup *g = add_group("main", world_chance(500) ? "round-robin" : "weighted");
+    for (int i = 0; i < 3; i++) {
+        struct vserver *s = add_server();
+        s->pause_us = 0;
+        join(g, s, 1, 1);
+    }
+    g->sticky = false;
+    behave(&w->servers[0], VERB_RCPT, 0, 6 * HOUR_US, 0, world_chance(500) ? 550 : 451);
+    add_campaign(0, (uint32_t)world_between(600, 1200), SECOND_US);
+    w->end_us = 3 * HOUR_US;
+}
+
 /* All at once. */
 static void storm(void)
 {
@@ -331,7 +379,7 @@ static void storm(void)
     struct vgroup *g = add_group("main", any_strategy()), *h = add_group("other", any_strategy());
     g->fallback = world_chance(500) ? 1 : -1;
     g->spill = world_chance(500);
-    g->elastic = world_chance(500);
+    g->rotate = world_chance(200) ? 1 : 0;
     for (uint32_t i = 0; i < n; i++) {
         struct vserver *s = add_server();
         if (world_chance(500))
@@ -358,12 +406,19 @@ void scenario_make(struct world *to, uint64_t seed)
     static const struct {
         const char *name;
         void (*make)(void);
-    } kinds[] = {{"shares", shares},       {"round robin", round_robin},
-                 {"limits", limits},       {"villains", villains},
-                 {"crashes", crashes},     {"network cut", network_cut},
-                 {"fallbacks", fallbacks}, {"storm", storm},
-                 {"sick", sick},           {"lanes", lanes},
-                 {"flood", flood}};
+    } kinds[] = {{"shares", shares},
+                 {"round robin", round_robin},
+                 {"limits", limits},
+                 {"villains", villains},
+                 {"crashes", crashes},
+                 {"network cut", network_cut},
+                 {"fallbacks", fallbacks},
+                 {"storm", storm},
+                 {"sick", sick},
+                 {"lanes", lanes},
+                 {"flood", flood},
+                 {"warm-up", warm_up},
+                 {"liar", liar}};
     size_t kind = seed % countof(kinds);
     w = to;
     w->seed = seed;

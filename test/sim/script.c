@@ -14,7 +14,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const char *const domains[] = {"gmail.com", "outlook.com", "yahoo.com", "example.net"};
+static const char *const domains[] = {"gmail.com",   "outlook.com", "yahoo.com", "example.net",
+                                      "example.com", "icloud.com",  "gmx.de",    "example.org"};
 
 static void address_of(uint32_t person, char *out, size_t size)
 {
@@ -50,6 +51,12 @@ static void add_group(const struct vgroup *g)
     json_t *args =
         json_pack("{s:s, s:s, s:s, s:s}", "name", g->name, "strategy", g->strategy, "at_limit",
                   g->spill ? "spill" : "wait", "shares", g->elastic ? "elastic" : "exact");
+    if (g->sticky)
+        json_object_set_new(args, "sticky", json_string("recipient"));
+    if (g->rotate) {
+        json_object_set_new(args, "rotate_active", json_integer(g->rotate));
+        json_object_set_new(args, "rotate_every", json_string("20s"));
+    }
     if (g->fallback >= 0)
         json_object_set_new(args, "fallback", json_array());
     for (int32_t i = g->fallback; i >= 0; i = W->groups[i].fallback)
@@ -77,6 +84,10 @@ static void add_server(const struct vserver *s)
         json_object_set_new(args, "user", json_string("shop"));
         json_object_set_new(args, "password", json_string("secret"));
     }
+    if (s->spread)
+        json_object_set_new(args, "spread", json_string("even"));
+    if (s->all_attempts)
+        json_object_set_new(args, "counts", json_string("attempts"));
     if (s->calendar)
         json_object_set_new(args, "calendar", json_string("UTC"));
     set_number(args, "per_second", s->per_second);
@@ -91,6 +102,8 @@ static void add_server(const struct vserver *s)
         json_object_set_new(args, "pause_between", json_string(text));
     }
     must_call("server.add", args);
+    if (s->curve[0])
+        must_call("warmup.start", json_pack("{s:s, s:s}", "server", s->name, "curve", s->curve));
 }
 
 static void join(const struct vgroup *g, uint32_t i)

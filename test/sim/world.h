@@ -59,6 +59,8 @@ enum expect { /* what the scenario lets the judge ask for, beside what always ho
               EXPECT_SICK = 1 << 4,     /* server 0 loses its share and gets it back */
               EXPECT_QUICK = 1 << 5,    /* transactional p95 under 100 ms beside bulk */
               EXPECT_FLOOR = 1 << 6,    /* bulk keeps 5 % beside a flood of transactional */
+              EXPECT_WARM = 1 << 7,     /* server 0 warms up: never above the caps of its days */
+              EXPECT_TOLD = 1 << 8,     /* server 0 lies of its recipients: the others serve all */
 };
 
 struct behaviour {
@@ -77,6 +79,9 @@ struct vserver {
     uint32_t n_behaviours;
     uint64_t per_second, per_minute, per_hour, per_day; /* as the engine is told */
     bool calendar;                                      /* the day is UTC's */
+    bool spread;                                        /* evenly over the day */
+    bool all_attempts;                                  /* its limits count refused ones too */
+    char curve[40];                                     /* of its warm-up; "": none */
     uint32_t max_connections, max_messages;
     int64_t pause_us; /* between messages on a connection */
     /* what it sees */
@@ -89,7 +94,8 @@ struct vgroup {
     char name[24], strategy[16];
     uint32_t n_servers, servers[SERVERS_MAX], weights[SERVERS_MAX], tiers[SERVERS_MAX];
     int32_t fallback; /* index; -1: none */
-    bool spill, elastic;
+    bool spill, elastic, sticky;
+    uint32_t rotate; /* this many are active; 0: all */
 };
 
 struct vcampaign {
