@@ -326,6 +326,7 @@ void campaigner_second(struct core *c)
     size_t pos = 0;
     uint64_t num = 0;
     void *v = NULL;
+    cancels_sweep(c);
     if (c->read_failed) {
         c->read_failed = false;
         campaigner_reload(c);

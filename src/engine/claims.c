@@ -484,9 +484,8 @@ static void give_back(struct core *c, struct box *b)
 
 /* One class fills the campaign's share of memory and the others could go on: the longest parked
  * messages of it wait in the queue instead. */
-static void postpone_class(struct core *c, struct class *k)
+static void postpone_class(struct class *k, int64_t due)
 {
-    int64_t due = MAX(k->free_at, core_steady(c) + POSTPONE_MS);
     uint32_t left = POSTPONE_BITE;
     char why[256];
     snprintf(why, sizeof why, "%s", k->why);
@@ -511,7 +510,27 @@ static void make_room(struct core *c, const struct run *r)
             most = k;
     }
     if (most)
-        postpone_class(c, most);
+        postpone_class(most, MAX(most->free_at, now + POSTPONE_MS));
+}
+
+/* Single messages that none of their servers takes fill the memory of the queue: what is behind
+ * them in the database could go. They come back in a minute, whatever changes until then. */
+static void make_room_for_queue(struct core *c)
+{
+    struct class *most = NULL;
+    int64_t now = core_steady(c);
+    uint32_t parked = 0;
+    if (c->n_ready < queue_room[LANE_BULK] / 4 * 3)
+        return;
+    for (uint32_t i = 0; i < c->parked.n; i++) {
+        struct class *k = container_of(c->parked.at[i], struct class, parked);
+        if (k->campaign_num || k->bound == BOUND_BUSY || now - k->parked_since <= PARKED_MAX_MS)
+            continue;
+        parked += k->n;
+        most = most && most->n >= k->n ? most : k;
+    }
+    if (parked >= queue_room[LANE_BULK] / 2)
+        postpone_class(most, now + POSTPONE_MS);
 }
 
 static void make_room_for_all(struct core *c)
@@ -530,6 +549,7 @@ void campaigner_give_back(struct core *c)
     if (c->n_ready < READY_MAX / 8)
         return;
     make_room_for_all(c);
+    make_room_for_queue(c);
     list_each_safe(it, &c->boxes)
     {
         struct box *b = list_entry(it, struct box, link);

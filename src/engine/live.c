@@ -138,11 +138,12 @@ json_t *live_status(struct core *c)
     ledger_stats(c->ledger, &ls);
     clock_format(clock_wall_ms() - (loop_now_ms(c->loop) - c->started_boot), since);
     return json_pack(
-        "{s:b,s:s,s:b,s:b,s:s,s:b,s:s,s:i,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o}",
+        "{s:b,s:s,s:b,s:b,s:s,s:b,s:s,s:i,s:i,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o}",
         "ready", !c->is_stopping, "sending_waits", waits, "disk_full", ledger_disk_full(c->ledger),
         "paused", c->is_paused || c->is_held, "held_why", c->held_why, "common_cause",
         fleet_in_common_cause(c->fleet), "since", since, "messages_in_memory", (int)c->n_ready,
-        "sent", (json_int_t)c->sent, "uncertain", (json_int_t)c->uncertain, "failovers",
+        "cancels_kept", c->cancelled ? (int)map_u64_count(c->cancelled) : 0, "sent",
+        (json_int_t)c->sent, "uncertain", (json_int_t)c->uncertain, "failovers",
         (json_int_t)c->failovers, "ledger_behind_ms",
         (json_int_t)ledger_behind_ms(c->ledger, clock_boot_ms()), "ledger_results",
         (json_int_t)ls.results, "ledger_transactions", (json_int_t)ls.transactions, "db_syncs",

@@ -277,6 +277,8 @@ struct core {
     struct heap parked;            /* classes that wait */
     struct map_u64 *jobs;          /* message id -> job */
     struct map_u64 *cancelled;     /* message id -> steady ms of the word; NULL: none yet */
+    size_t cancels_pos;            /* where the sweep of them goes on */
+    int64_t cancels_at;            /* boot ms of the next one */
     struct map_str *by_key;        /* recipient key -> job (last one) while claimed */
     struct list waiting_intents;   /* jobs whose dot waits for the disk */
     uint32_t n_active;             /* sessions with a message on the wire */
@@ -337,6 +339,7 @@ void campaigner_box_empty(struct core *c, struct box *b);
 void campaigner_suppressed(struct core *c, struct str key); /* marks claimed messages of it */
 /* The user does not want these any more: marks them, now or when their lease comes to memory. */
 void campaigner_cancel(struct core *c, const uint64_t *ids, size_t n);
+void cancels_sweep(struct core *c); /* each second: words whose message is over are forgotten */
 void campaigner_look_at(struct core *c, enum lane lane,
                         int64_t due); /* the queue has one by then */
 void campaigner_forget(struct core *c, struct job *j);

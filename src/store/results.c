@@ -274,7 +274,7 @@ static void count_outcome(struct results *r, const struct outcome *o)
             count(r, c, 0, o->provider, kind, 1);
         if (o->was_deferred)
             count(r, c, 0, STR_NONE, TALLY_DEFERRED, -1);
-    } else if (o->kind == OUTCOME_LATER && !o->was_deferred) {
+    } else if (o->kind == OUTCOME_LATER && !o->was_deferred && o->tries > 0) {
         count(r, c, 0, STR_NONE, TALLY_DEFERRED, 1);
     }
     if (!o->has_attempt || !o->a.server_num)

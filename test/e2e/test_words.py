@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import socket
+import sqlite3
 import sys
 import threading
 import time
@@ -68,6 +69,8 @@ def test_cancel_between_servers():
         end = time.monotonic() + 6  # the slow server has answered by then
         wait_for(lambda: time.monotonic() > end and state_of(scene, message) == "cancelled", 20,
                  "its state cancelled")
+        wait_for(lambda: scene.daemon.json("status")["core"]["cancels_kept"] == 0, 60,
+                 "the word to be forgotten")
         tap.equal(recipients(scene), [], "cancelled on its second server: it does not arrive")
         tap.ok("ledger.failed" not in scene.daemon.log(), "core does not end of it")
         tap.equal(scene.daemon.stop(), 0, "cancelled between servers: SIGTERM ends with status 0")
@@ -168,7 +171,46 @@ def test_single_beside_parked_campaigns():
         tap.equal(scene.daemon.stop(), 0, "full of bulk: SIGTERM ends with status 0")
 
 
-for case in (test_cancel_between_servers, test_cancel_in_a_parked_lease,
+def clone_message(database, text_id, times):
+    """So many more messages like this one, by the database: an hour of accepting in a second."""
+    db = sqlite3.connect(database)
+    alphabet = "0123456789abcdefghjkmnpqrstvwxyz"
+    number = 0
+    for letter in text_id.removeprefix("msg_"):
+        number = number * 32 + alphabet.index(letter)
+    for table in ("message", "queue"):
+        names = [row[1] for row in db.execute(f"PRAGMA table_info({table})") if row[1] != "id"]
+        db.execute(f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {times}) "
+                   f"INSERT INTO {table} (id, {', '.join(names)}) SELECT {number} - i, {', '.join(names)} "
+                   f"FROM {table}, n WHERE id = {number}")
+    changed = db.execute("SELECT count(*) FROM queue").fetchone()[0]
+    db.commit()
+    db.close()
+    return changed
+
+
+def test_what_cannot_go_makes_room():
+    """More single messages than memory holds wait for a group whose server is paused; one for another
+    group stands behind them."""
+    with Scene({"shut": {}, "open": {}}) as scene:
+        for name in ("shut", "open"):
+            scene.daemon.cli("group", "add", f"g-{name}", "--strategy", "weighted")
+            scene.daemon.add_server(name, scene.witness.ports[name], group=f"g-{name}")
+        scene.daemon.cli("server", "pause", "shut")
+        scene.daemon.cli("pause")
+        first = send(scene, "many@example.org", "--group", "g-shut", "--stream", "bulk")
+        send(scene, "one@example.org", "--group", "g-open", "--stream", "bulk")
+        scene.daemon.stop()
+        tap.equal(clone_message(Path(scene.daemon.data, "postfleet.db"), first, 33000), 33002,
+                  "33,001 wait in front of one")
+        scene.daemon.start()
+        scene.daemon.cli("resume")
+        wait_for(lambda: recipients(scene) == ["one@example.org"], 240, "the one behind them to arrive")
+        tap.equal(scene.daemon.stop(), 0, "room: SIGTERM ends with status 0")
+        scene.check_ledger("room")
+
+
+for case in (test_cancel_between_servers, test_what_cannot_go_makes_room, test_cancel_in_a_parked_lease,
              test_retry_of_a_finished_campaign, test_deadline, test_single_beside_parked_campaigns):
     tap.case(case)
 tap.done()
