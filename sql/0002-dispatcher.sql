@@ -156,6 +156,55 @@ CREATE TABLE warmup_day (           -- days that are over
 
 -- ---- reputation
 
+CREATE TABLE reputation_rule (      -- the user's; one of a built-in's name stands in its place
+    name TEXT PRIMARY KEY,
+    enabled INTEGER NOT NULL,
+    condition TEXT NOT NULL,        -- fleet/reputation.h
+    by_provider INTEGER NOT NULL,   -- looked at for each mailbox provider of a server
+    window_ms INTEGER NOT NULL,
+    volume INTEGER NOT NULL,        -- answers below which no rate is judged
+    action INTEGER NOT NULL,        -- enum reputation_action
+    weight REAL NOT NULL,
+    duration_ms INTEGER NOT NULL,   -- 0: till released
+    cooldown_ms INTEGER NOT NULL,
+    approval INTEGER NOT NULL       -- 1: waits for the user's word
+) WITHOUT ROWID;
+
+CREATE TABLE reputation_standing (  -- servers that are not in good standing
+    server_num INTEGER NOT NULL,
+    provider TEXT NOT NULL,         -- '' : the server
+    stage INTEGER NOT NULL,         -- enum reputation_stage
+    worst INTEGER NOT NULL,
+    weight REAL NOT NULL,
+    since INTEGER NOT NULL,
+    until INTEGER NOT NULL,
+    times INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    PRIMARY KEY (server_num, provider)
+) WITHOUT ROWID;
+
+CREATE TABLE reputation_action (    -- what rules did or want to do
+    id INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL,
+    server_num INTEGER NOT NULL,
+    provider TEXT NOT NULL,
+    rule TEXT NOT NULL,
+    action INTEGER NOT NULL,
+    state TEXT NOT NULL,            -- done, pending, approved, dismissed
+    reason TEXT NOT NULL
+);
+CREATE INDEX reputation_action_server ON reputation_action (server_num, at);
+
+CREATE TABLE reputation_signal (    -- what is said of a server elsewhere: blocklists, seed mailboxes
+    server_num INTEGER NOT NULL,
+    kind TEXT NOT NULL,             -- dnsbl, inbound
+    source TEXT NOT NULL,
+    value REAL NOT NULL,
+    times INTEGER NOT NULL,         -- said in a row
+    at INTEGER NOT NULL,
+    PRIMARY KEY (server_num, kind, source)
+) WITHOUT ROWID;
+
 -- ---- servers taken out by the user's word
 
 CREATE TABLE quarantine (

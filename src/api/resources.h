@@ -23,6 +23,16 @@ void on_groups_add(struct http_request *r);
 void on_groups_show(struct http_request *r);
 void on_groups_set(struct http_request *r);
 void on_groups_remove(struct http_request *r);
+/* reputation.c */
+void on_reputation_rules(struct http_request *r);
+void on_reputation_add(struct http_request *r);
+void on_reputation_set(struct http_request *r);
+void on_reputation_remove(struct http_request *r);
+void on_reputation_status(struct http_request *r);
+void on_reputation_check(struct http_request *r);
+void on_reputation_approve(struct http_request *r);
+void on_reputation_release(struct http_request *r);
+void on_reputation_signal(struct http_request *r);
 /* warmups.c */
 void on_warmups_list(struct http_request *r);
 void on_warmups_show(struct http_request *r);

@@ -31,6 +31,18 @@ const struct http_route http_routes[] = {
     {HTTP_PATCH, "/v1/groups/{}", on_groups_set, "servers:write", JSON, false},
     {HTTP_DELETE, "/v1/groups/{}", on_groups_remove, "servers:write", 0, false},
 
+    {HTTP_GET, "/v1/reputation", on_reputation_status, "servers:read", 0, false},
+    {HTTP_POST, "/v1/reputation:check", on_reputation_check, "servers:write", JSON, false},
+    {HTTP_GET, "/v1/reputation/rules", on_reputation_rules, "servers:read", 0, false},
+    {HTTP_POST, "/v1/reputation/rules", on_reputation_add, "servers:write", JSON, false},
+    {HTTP_PATCH, "/v1/reputation/rules/{}", on_reputation_set, "servers:write", JSON, false},
+    {HTTP_DELETE, "/v1/reputation/rules/{}", on_reputation_remove, "servers:write", 0, false},
+    {HTTP_POST, "/v1/reputation/actions/{}/approve", on_reputation_approve, "servers:write", JSON,
+     false},
+    {HTTP_POST, "/v1/reputation/servers/{}/release", on_reputation_release, "servers:write", JSON,
+     false},
+    {HTTP_POST, "/v1/reputation/signals", on_reputation_signal, "servers:write", JSON, false},
+
     {HTTP_GET, "/v1/warmups", on_warmups_list, "servers:read", 0, false},
     {HTTP_GET, "/v1/warmups:plans", on_warmups_plans, "servers:read", 0, false},
     {HTTP_POST, "/v1/warmups", on_warmups_start, "servers:write", JSON, false},

@@ -2,6 +2,7 @@
 #include "engine/state.h"
 #include "base/alloc.h"
 #include "base/log.h"
+#include "engine/reputing.h"
 #include "engine/warming.h"
 #include "store/failover.h"
 #include "store/groups.h"
@@ -23,6 +24,7 @@ struct loading {
     char *public_url;
     bool paused, at_start;
     struct warming_load warmups;
+    struct reputing_load reputation;
 };
 
 void server_ref_drop(struct server_ref *r)
@@ -53,7 +55,8 @@ static bool load(struct loading *x, struct db *db, struct err *e)
                             &x->n_groups, e) &&
            policies_load(db, &x->failovers, &x->n_failovers, e) &&
            warming_read(db, warming_started(x->core), &x->warmups, e) &&
-           routing_load(db, &x->routing, e) && load_settings(x, db, e);
+           routing_load(db, &x->routing, e) && reputing_read(db, &x->reputation, e) &&
+           load_settings(x, db, e);
 }
 
 static struct outlet *outlet_for(struct core *c, uint16_t num)
@@ -164,6 +167,7 @@ static void apply(struct core *c, struct loading *x)
     mailboxes_configure(c, all_on_loopback(x));
     routing_apply(c, x->routing);
     x->routing = NULL;
+    reputing_apply(c, &x->reputation);
     if (!x->at_start || !c->public_url) {
         /* Desks may read the old text now: it stays until the end. A change is rare. */
         if (x->public_url && (!c->public_url || !str_is(str_of(x->public_url), c->public_url)))
@@ -181,6 +185,7 @@ static void clear(struct loading *x)
     failovers_free_list(x->failovers, x->n_failovers);
     warming_load_free(&x->warmups);
     routing_free(&x->routing);
+    reputing_load_free(&x->reputation);
     free(x->public_url);
 }
 

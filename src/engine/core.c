@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "engine/checkpoint.h"
+#include "engine/reputing.h"
 #include "store/groups.h"
 #include "store/migrate.h"
 #include "store/people.h"
@@ -188,6 +189,7 @@ static void make_books(struct core *c)
     c->rules = rules_builtin();
     c->group_names = map_u64_new();
     c->warmings = map_u64_new();
+    c->reputed = map_u64_new();
     c->policies = map_u64_new();
     c->runs = map_u64_new();
     c->claimed = map_u64_new();
@@ -288,6 +290,7 @@ static bool start(struct core *c, struct err *e)
         !loop_on_signal(c->loop, SIGHUP, on_hup, c, e))
         return false;
     loop_set_turn_end(c->loop, turn_end, c);
+    reputing_start(c);
     campaigner_reload(c);
     janitor_start(c);
     hold_if_needed(c);

@@ -2,6 +2,7 @@
 #include "engine/state.h"
 #include "base/alloc.h"
 #include "base/log.h"
+#include "engine/reputing.h"
 #include "engine/warming.h"
 #include "store/events.h"
 #include "store/hours.h"
@@ -169,6 +170,7 @@ static void tick(void *arg)
     renew_intents(c);
     janitor_calendars(c);
     warming_second(c);
+    reputing_minute(c);
     campaigner_give_back(c);
     campaigner_second(c);
     quarantine_second(c);

@@ -262,9 +262,12 @@ struct core {
     struct map_u64 *warmings; /* server num -> struct warming, see warming.c */
     struct map_u64 *policies; /* group num -> struct policy; none: every default */
     struct routing *routing;
-    uint32_t routing_turn;       /* how often rules were read */
-    struct mailboxes *mailboxes; /* providers by MX */
-    uint32_t n_nearest;          /* groups that prefer the nearest region */
+    uint32_t routing_turn;               /* how often rules were read */
+    struct mailboxes *mailboxes;         /* providers by MX */
+    uint32_t n_nearest;                  /* groups that prefer the nearest region */
+    struct map_u64 *reputed;             /* nums of servers that reputation holds out */
+    struct reputing_load *reputed_first; /* NULL: in force */
+    int64_t reputed_at;                  /* boot ms of the next round of reputation */
 
     /* work */
     struct map_u64 *runs; /* campaign num -> struct run */

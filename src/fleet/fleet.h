@@ -79,6 +79,8 @@ const char *factor_name(enum factor k);
 void fleet_set_factor(struct fleet *f, uint16_t num, enum factor k, double value,
                       const char *reason);
 
+/* Closes the server to one mailbox provider until then (steady ms), as a block reply would. */
+void fleet_bar_provider(struct fleet *f, uint16_t num, uint32_t provider, int64_t until);
 /* Lets a quarantined or suspect server back, by a ramp. False: it is in neither state. */
 bool fleet_release(struct fleet *f, uint16_t num, const char *reason, int64_t now_ms);
 

@@ -149,6 +149,15 @@ static void close_cell(struct fserver *s, uint64_t key, int64_t least_ms, int64_
     c->until = now_ms + MAX(ms, wait_ms);
 }
 
+void fleet_bar_provider(struct fleet *f, uint16_t num, uint32_t provider, int64_t until)
+{
+    struct fserver *s = fleet_find(f, num);
+    if (!s)
+        return;
+    struct cell *c = cell_of(s, health_provider_key(provider));
+    c->until = MAX(c->until, until);
+}
+
 static void fail_cell(struct fserver *s, uint64_t key, int64_t now_ms)
 {
     if (++cell_of(s, key)->failures >= FAILURES_TO_OPEN)

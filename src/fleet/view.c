@@ -10,6 +10,13 @@ static int compare(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
+/* Of every strategy; what adaptive makes of health is its own. */
+static double share_of(const struct fserver *s, int64_t now_ms)
+{
+    return health_share(s, now_ms) * s->factors[FACTOR_WARMUP].value *
+           s->factors[FACTOR_REPUTATION].value;
+}
+
 bool fleet_view(struct fleet *f, uint16_t num, int64_t now_ms, struct server_view *out)
 {
     struct fserver *s = fleet_find(f, num);
@@ -20,7 +27,7 @@ bool fleet_view(struct fleet *f, uint16_t num, int64_t now_ms, struct server_vie
         .until = s->until,
         .in_flight = s->assigned,
         .effective_weight =
-            health_may_send(s, now_ms) && s->admin == ADMIN_ACTIVE ? health_share(s, now_ms) : 0,
+            health_may_send(s, now_ms) && s->admin == ADMIN_ACTIVE ? share_of(s, now_ms) : 0,
         .answered = s->answered,
         .failures = s->failures,
         .latency_p50_ms = -1,

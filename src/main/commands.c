@@ -135,6 +135,27 @@ static const struct option group_set_options[] = {
         .choices = "round-robin|weighted|priority|least-loaded|adaptive|cheapest"), GROUP_OPTIONS,
     OPT(ARG_NAME, "new-name", "NAME", "new_name", "another name"), END};
 
+#define REPUTATION_OPTIONS                                                                        \
+    OPT(ARG_TEXT, "when", "CONDITION", "when", "\"hard_bounce_rate > 5% and open_rate < 0.5x\"; 0.5x is half of the group's"), \
+    OPT(ARG_CHOICE, "action", "A", "action", "what follows; graded: the next harder one each time", \
+        .choices = "notify|lower|rest|quarantine|graded|step-back"),                              \
+    OPT(ARG_CHOICE, "scope", "S", "scope", "look at a server (default), or at each mailbox provider there", \
+        .choices = "server|provider"),                                                            \
+    OPT(ARG_DURATION, "window", "D", "window", "of how long (default 24h)", RANGE(HOUR_MS, 720LL * HOUR_MS)), \
+    OPT(ARG_COUNT, "volume", "N", "volume", "answers below which no rate is judged (default 1000)", RANGE(0, 1000000000)), \
+    OPT(ARG_DURATION, "for", "D", "for", "how long, doubled each time (default 6h); 0s: till released", RANGE(0, 720LL * HOUR_MS)), \
+    OPT(ARG_DECIMAL, "weight", "X", "weight", "share of its weight that stays when lowered (default 0.5)"), \
+    OPT(ARG_DURATION, "cooldown", "D", "cooldown", "not again on that server for so long (default 6h)", RANGE(0, 720LL * HOUR_MS)), \
+    OPT(ARG_CHOICE, "approval", "YES", "approval", "wait for reputation approve (default no)", .choices = "yes|no")
+static const struct option reputation_add_options[] = {REPUTATION_OPTIONS, END};
+static const struct option reputation_set_options[] = {
+    REPUTATION_OPTIONS,
+    OPT(ARG_CHOICE, "enabled", "YES", "enabled", "use it", .choices = "yes|no"), END};
+static const struct option reputation_signal_options[] = {
+    OPT(ARG_CHOICE, "kind", "KIND", "kind", "a blocklist, or a seed mailbox", .choices = "dnsbl|inbound", .flags = OPT_REQUIRED),
+    OPT(ARG_TEXT, "source", "NAME", "source", "which one", .flags = OPT_REQUIRED),
+    OPT(ARG_COUNT, "value", "N", "value", "1: listed (default), 0: not any more", RANGE(0, 1000000000)), END};
+
 static const struct option warmup_start_options[] = {
     OPT(ARG_NAME, "plan", "NAME", "plan", "a plan of warmup plans"),
     OPT(ARG_TEXT, "table", "N,N,N", "curve", "or a cap for each day of sending"),
@@ -403,6 +424,17 @@ const struct command commands[] = {
     COMMAND("group", "show", "NAME", cmd_group_show, NULL, CLIENT, "one group with its servers", NULL),
     COMMAND("group", "set", "NAME", cmd_group_set, group_set_options, CLIENT, "change a group; acts at once", NULL),
     COMMAND("group", "remove", "NAME", cmd_group_remove, NULL, ASKS, "remove a group", NULL),
+
+    COMMAND("reputation", "rules", "", cmd_reputation_rules, NULL, CLIENT, "what is done about a server's reputation, and when", NULL),
+    COMMAND("reputation", "add", "NAME", cmd_reputation_add, reputation_add_options, CLIENT, "add a rule",
+        "Example:\n  postfleet reputation add bounces --when 'hard_bounce_rate > 8%' --action rest --for 12h"),
+    COMMAND("reputation", "set", "NAME", cmd_reputation_set, reputation_set_options, CLIENT, "change a rule", NULL),
+    COMMAND("reputation", "remove", "NAME", cmd_reputation_remove, NULL, ASKS, "remove a rule, or undo changes of one that came with Postfleet", NULL),
+    COMMAND("reputation", "status", "", cmd_reputation_status, NULL, CLIENT, "servers not in good standing, and what rules did or want", NULL),
+    COMMAND("reputation", "check", "", cmd_reputation_check, NULL, CLIENT, "look at all rules now, not within the minute", NULL),
+    COMMAND("reputation", "approve", "ID", cmd_reputation_approve, NULL, CLIENT, "let a rule do what waits for your word", NULL),
+    COMMAND("reputation", "release", "SERVER", cmd_reputation_release, NULL, CLIENT, "back to good standing at once", NULL),
+    COMMAND("reputation", "signal", "SERVER", cmd_reputation_signal, reputation_signal_options, CLIENT, "tell what is said of a server elsewhere", NULL),
 
     COMMAND("warmup", "plans", "", cmd_warmup_plans, NULL, CLIENT, "plans to warm a new server up by", NULL),
     COMMAND("warmup", "start", "SERVER", cmd_warmup_start, warmup_start_options, CLIENT, "warm a server up: a cap a day that rises",
