@@ -306,6 +306,8 @@ static enum http_method method_of(const char *method)
         return HTTP_POST;
     if (!strcmp(method, "PATCH"))
         return HTTP_PATCH;
+    if (!strcmp(method, "PUT"))
+        return HTTP_PUT;
     return !strcmp(method, "DELETE") ? HTTP_DELETE : HTTP_OTHER;
 }
 

@@ -20,7 +20,7 @@
 #define HTTP_MAIL_MAX    (40u << 20)   /* bytes of a mail */
 #define HTTP_FILE_MAX    (1024u << 20) /* bytes of an import */
 
-enum http_method { HTTP_GET, HTTP_POST, HTTP_PATCH, HTTP_DELETE, HTTP_OTHER };
+enum http_method { HTTP_GET, HTTP_POST, HTTP_PATCH, HTTP_DELETE, HTTP_PUT, HTTP_OTHER };
 
 struct db;
 struct web;

@@ -49,6 +49,10 @@ void on_routes_show(struct http_request *r);
 void on_routes_set(struct http_request *r);
 void on_routes_remove(struct http_request *r);
 void on_routes_explain(struct http_request *r);
+/* failover.c */
+void on_failover_show(struct http_request *r);
+void on_failover_set(struct http_request *r);
+void on_failover_dry_run(struct http_request *r);
 /* people.c */
 void on_lists_list(struct http_request *r);
 void on_lists_add(struct http_request *r);

@@ -51,7 +51,7 @@ static bool fits(struct http_request *r, const char *pattern, struct str path)
 
 static const char *method_name(enum http_method m)
 {
-    static const char *const names[] = {"GET", "POST", "PATCH", "DELETE"};
+    static const char *const names[] = {"GET", "POST", "PATCH", "DELETE", "PUT"};
     return names[m];
 }
 

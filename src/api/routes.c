@@ -30,6 +30,9 @@ const struct http_route http_routes[] = {
     {HTTP_GET, "/v1/groups/{}", on_groups_show, "servers:read", 0, false},
     {HTTP_PATCH, "/v1/groups/{}", on_groups_set, "servers:write", JSON, false},
     {HTTP_DELETE, "/v1/groups/{}", on_groups_remove, "servers:write", 0, false},
+    {HTTP_GET, "/v1/groups/{}/failover", on_failover_show, "servers:read", 0, false},
+    {HTTP_PUT, "/v1/groups/{}/failover", on_failover_set, "servers:write", JSON, false},
+    {HTTP_POST, "/v1/groups/{}/failover:dry-run", on_failover_dry_run, "servers:read", JSON, true},
 
     {HTTP_GET, "/v1/reputation", on_reputation_status, "servers:read", 0, false},
     {HTTP_POST, "/v1/reputation:check", on_reputation_check, "servers:write", JSON, false},

@@ -190,6 +190,24 @@ void policy_apply(const struct retry_ask *a, int64_t now_ms, struct step *step)
 
 /* ---- for people */
 
+const char *policy_step_name(const struct step *step)
+{
+    enum failover_action a = FAILOVER_GIVE_UP;
+    if (step->action == FAILOVER_OPEN || step->action == FAILOVER_QUARANTINE)
+        a = step->action;
+    else if (step->kind == STEP_NEXT_SERVER)
+        a = FAILOVER_NEXT_SERVER;
+    else if (step->kind == STEP_SAME_SERVER)
+        a = FAILOVER_RETRY_SAME;
+    else if (step->kind == STEP_LATER)
+        a = FAILOVER_DEFER;
+    else if (step->state == MESSAGE_SENT || step->state == MESSAGE_UNCERTAIN)
+        return message_state_name(step->state);
+    else if (step->hard)
+        a = FAILOVER_SUPPRESS;
+    return failover_action_name(a);
+}
+
 void policy_why(const struct step *step, const char *group, char *out, size_t size)
 {
     static const char *const by[] = {[STEP_BY_VERDICT] = NULL,

@@ -69,6 +69,8 @@ void policy_warn(const struct policy *p, void (*each)(void *arg, const char *tex
 void policy_apply(const struct retry_ask *a, int64_t now_ms, struct step *step);
 /* The first rule that takes this answer, 1 first; 0: none does. */
 uint32_t policy_find(const struct policy *p, const struct retry_ask *a);
+/* A step in the words of the actions; "sent" and "uncertain" for what no rule reaches. */
+const char *policy_step_name(const struct step *step);
 /* "failover rule 3 of group eu: next_server", or "" when the default decided. */
 void policy_why(const struct step *step, const char *group, char *out, size_t size);
 

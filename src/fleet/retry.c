@@ -13,19 +13,23 @@ int64_t retry_age_limit_ms(enum lane lane)
     return (lane == LANE_TRANSACTIONAL ? 24 : 72) * (int64_t)HOUR_MS;
 }
 
-static int64_t schedule_ms(const struct retry_ask *a)
+int64_t retry_delay_ms(const struct policy *p, enum lane lane, uint32_t attempts)
 {
     static const int64_t quick[] = {30000, 60000, 120000, 300000, 900000, 1800000, HOUR_MS};
-    int64_t first = a->policy ? a->policy->first_delay_ms : 0;
-    int64_t most = a->policy ? a->policy->max_delay_ms : 0;
+    int64_t first = p ? p->first_delay_ms : 0, most = p ? p->max_delay_ms : 0;
     int64_t ms = 0;
     if (first)
-        ms = MIN(first << MIN(a->attempts, 10u), most ? most : MAX(first, (int64_t)4 * HOUR_MS));
-    else if (a->lane == LANE_TRANSACTIONAL)
-        ms = quick[MIN(a->attempts, (uint32_t)countof(quick) - 1)];
+        ms = MIN(first << MIN(attempts, 10u), most ? most : MAX(first, (int64_t)4 * HOUR_MS));
+    else if (lane == LANE_TRANSACTIONAL)
+        ms = quick[MIN(attempts, (uint32_t)countof(quick) - 1)];
     else
-        ms = MIN((int64_t)300000 << MIN(a->attempts, 10u), (int64_t)4 * HOUR_MS);
-    ms = most ? MIN(ms, most) : ms;
+        ms = MIN((int64_t)300000 << MIN(attempts, 10u), (int64_t)4 * HOUR_MS);
+    return most ? MIN(ms, most) : ms;
+}
+
+static int64_t schedule_ms(const struct retry_ask *a)
+{
+    int64_t ms = retry_delay_ms(a->policy, a->lane, a->attempts);
     int64_t tenth = ms / 10;
     ms += (int64_t)(a->random % (uint64_t)(2 * tenth + 1)) - tenth;
     return MAX(ms, a->wait_ms);

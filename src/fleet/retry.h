@@ -67,6 +67,8 @@ void retry_after(const struct retry_ask *a, int64_t now_ms, struct step *out);
 /* The round is over (every server tried): LATER by the schedule, or END when too old.
  * last: verdict of the last attempt. */
 void retry_round_over(const struct retry_ask *a, int64_t now_ms, struct step *out);
+/* The pause after so many attempts, without jitter and without a delay that a reply stated. */
+int64_t retry_delay_ms(const struct policy *p, enum lane lane, uint32_t attempts);
 /* Later by the schedule, unless it would be too old by then, or the last round is over. */
 void retry_later(const struct retry_ask *a, int64_t now_ms, bool keep_server, struct step *out);
 /* The end of a message that nobody took: bounced (soft) or failed, by whose word was the last. */

@@ -170,6 +170,24 @@ static const struct option warmup_start_options[] = {
     OPT(ARG_DECIMAL, "deferrals", "PERCENT", "deferrals", "and these (default 10)"), END};
 static const struct option warmup_skip_options[] = {
     OPT(ARG_COUNT, "days", "N", "days", "days to go forward (default 1)", RANGE(1, 366)), END};
+static const struct option failover_show_options[] = {
+    OPT(ARG_NAME, "group", "G", NULL, "group (default: default)"), END};
+static const struct option failover_set_options[] = {
+    OPT(ARG_NAME, "group", "G", NULL, "group (default: default)"),
+    OPT(ARG_FILE, "file", "FILE", NULL, "the whole matrix as YAML; - is standard input"),
+    OPT(ARG_TEXT, "rule", "'IF -> THEN'", NULL, "a rule; those given replace all rules, in this order", .flags = OPT_REPEAT),
+    OPT(ARG_COUNT, "tries", "N", "tries", "attempts in all, or none", RANGE(1, 10000), .flags = OPT_NONE_OK),
+    OPT(ARG_COUNT, "tries-per-round", "N", "tries_per_round", "servers asked in a round, or none: all",
+        RANGE(1, 64), .flags = OPT_NONE_OK),
+    OPT(ARG_COUNT, "rounds", "N", "rounds", "rounds in all, or none", RANGE(1, 1000), .flags = OPT_NONE_OK),
+    OPT(ARG_DURATION, "deadline", "D", "deadline", "given up after this time, or none: 72h, transactional 24h",
+        RANGE(1000, INT64_C(30) * 24 * HOUR_MS), .flags = OPT_NONE_OK),
+    OPT(ARG_DURATION, "first-delay", "D", "first_delay", "the first pause, which doubles, or none: by stream",
+        RANGE(1000, 24 * HOUR_MS), .flags = OPT_NONE_OK),
+    OPT(ARG_DURATION, "max-delay", "D", "max_delay", "the longest pause, or none: by stream",
+        RANGE(1000, 7 * 24 * HOUR_MS), .flags = OPT_NONE_OK),
+    OPT(ARG_TEXT, "order", "S1,S2", NULL, "servers to ask first once one has failed, or none"),
+    FLAG("reset", NULL, "begin with the defaults, not with what is set"), END};
 
 #define ROUTE_PLACE                                                                               \
     OPT(ARG_NAME, "before", "R", "before", "stand right before this route"),                      \
@@ -447,6 +465,15 @@ const struct command commands[] = {
     COMMAND("warmup", "release", "SERVER", cmd_warmup_release, NULL, CLIENT, "go on after a hold or 30 idle days", NULL),
     COMMAND("warmup", "skip", "SERVER", cmd_warmup_skip, warmup_skip_options, CLIENT, "go days forward; the cap rises at once", NULL),
     COMMAND("warmup", "stop", "SERVER", cmd_warmup_stop, NULL, ASKS, "end it; the server sends without a cap", NULL),
+    COMMAND("failover", "show", "", cmd_failover_show, failover_show_options, CLIENT, "what follows each answer: rules, settings, defaults", NULL),
+    COMMAND("failover", "set", "", cmd_failover_set, failover_set_options, CLIENT | CMD_DRY_RUN,
+        "change what follows an answer; acts at once",
+        "A rule is conditions -> action. Conditions, all of which must hold: codes (552, 4xx, 550-559), enhanced "
+        "codes (5.7.1, 5.7.*), verdicts (blocked, !content), phase=rcpt,dot, a text of the reply in quotes, with * "
+        "for anything between. Actions: retry_same next_server defer give_up suppress open quarantine. "
+        "--dry-run tells what it would have changed in the last day.\n"
+        "Example:\n  postfleet failover set --group eu --rule '552 -> next_server' \\\n"
+        "      --rule \"5xx 'try another' -> next_server\" --tries-per-round 3 --dry-run"),
 
     COMMAND("route", "add", "NAME", cmd_route_add, route_add_options, CLIENT,
         "add a rule that sends messages to a group",

@@ -47,6 +47,8 @@ int cmd_route_list(struct cmd *c);
 int cmd_route_show(struct cmd *c);
 int cmd_route_remove(struct cmd *c);
 int cmd_route_explain(struct cmd *c);
+int cmd_failover_show(struct cmd *c);
+int cmd_failover_set(struct cmd *c);
 int cmd_list_add(struct cmd *c);
 int cmd_list_list(struct cmd *c);
 int cmd_list_show(struct cmd *c);

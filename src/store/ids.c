@@ -55,6 +55,11 @@ uint32_t ids_node(uint64_t id)
     return (uint32_t)(id >> SEQ_BITS) & IDS_NODE_MAX;
 }
 
+uint64_t ids_least(int64_t wall_ms)
+{
+    return (uint64_t)MAX(wall_ms - IDS_EPOCH_MS, 1) << (SEQ_BITS + NODE_BITS);
+}
+
 /* Each is a look at the end of an index. */
 static const char *const greatest_of[] = {
     "SELECT max(id) FROM server",

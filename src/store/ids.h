@@ -28,5 +28,7 @@ uint64_t ids_next(struct ids *g, int64_t now_ms) MUST_USE;
 /* Wall ms at which an id was made, and its node. */
 int64_t ids_time_ms(uint64_t id);
 uint32_t ids_node(uint64_t id);
+/* No id made at or after this wall time is smaller. */
+uint64_t ids_least(int64_t wall_ms);
 
 #endif
