@@ -246,7 +246,8 @@ def test_servers(api):
     tap.ok(again["updated"] == 1 and again["invalid"] == 0, "and can be imported again", again)
     _, page = api.call("GET", "/v1/servers")
     want = ["name", "host", "port", "groups", "admin_state", "state", "reason", "until", "sent", "in_flight",
-            "connections", "quota", "weight", "effective_weight", "latency_ms_p50", "latency_ms_p95"]
+            "connections", "quota", "weight", "effective_weight", "latency_ms_p50", "latency_ms_p95",
+            "lifecycle"]
     tap.equal(list(page["data"][0]), want, "the fixed form of a server")
     tap.equal([q["window"] for q in page["data"][0]["quota"]], ["hour"], "its quota")
     nasty = "<script>alert(1)<|script>"
