@@ -1,4 +1,5 @@
 /* The start, the turn and the stop of core. */
+#include "engine/regions.h"
 #include "engine/state.h"
 #include "base/alloc.h"
 #include "base/check.h"
@@ -284,6 +285,7 @@ static bool start(struct core *c, struct err *e)
     loop_refresh(c->loop);
     c->started_boot = loop_now_ms(c->loop);
     c->fleet = fleet_new(&events, c, rand_u64(&c->rand), core_steady(c));
+    fleet_set_regions(c->fleet, regions_builtin());
     if (!recover_ledger(c, db, e) || !config_load_first(c, db, e) || !quarantine_load(c, db, e) ||
         !start_ledger(c, db, e) || !start_link(c, e) ||
         !loop_on_signal(c->loop, SIGTERM, on_stop_signal, c, e) ||

@@ -185,9 +185,21 @@ void routing_refresh(struct core *c)
     }
 }
 
+/* Groups that a rule gives transactional mail keep their reserve before the first has come. */
+static void expect_transactional(struct core *c)
+{
+    uint32_t groups[256];
+    size_t n = c->routing
+                   ? route_reaches(c->routing->routes, LANE_TRANSACTIONAL, groups, countof(groups))
+                   : 0;
+    for (size_t i = 0; i < n; i++)
+        fleet_expect_transactional(c->fleet, groups[i], INT64_MAX);
+}
+
 void routing_apply(struct core *c, struct routing *r)
 {
     routing_free(&c->routing);
     c->routing = r;
+    expect_transactional(c);
     routing_refresh(c);
 }

@@ -66,13 +66,16 @@ static json_t *group_name(struct core *c, uint32_t num)
     return name ? json_string(name) : json_null();
 }
 
-static json_t *rejected(struct core *c, const struct server_reason *r, size_t n, uint16_t chosen)
+static json_t *rejected(struct core *c, const struct server_reason *r, size_t n, uint16_t chosen,
+                        uint32_t asked)
 {
     json_t *out = json_array();
     for (size_t i = 0; i < n; i++) {
         if (r[i].server_num == chosen)
             continue;
-        const char *why = r[i].eligible ? "can send too: not its turn" : r[i].why;
+        const char *why = !r[i].eligible            ? r[i].why
+                          : r[i].group_num != asked ? "a fallback: only when its group cannot"
+                                                    : "can send too: another one's turn";
         json_array_append_new(out, json_pack("{s:o,s:o,s:s,s:s}", "server",
                                              server_name(c, r[i].server_num), "group",
                                              group_name(c, r[i].group_num), "bound",
@@ -116,7 +119,7 @@ bool routing_explain(struct core *c, const json_t *args, json_t **out, struct er
                      chosen ? server_name(c, chosen) : json_null(), "why", why_of(&choice, &p),
                      "limited_by", bound_name(chosen ? BOUND_NONE : p.bound), "provider",
                      provider_name(providers_builtin(), q.provider), "rejected",
-                     rejected(c, reasons, n, chosen));
+                     rejected(c, reasons, n, chosen, choice.group_num));
     free(reasons);
     return true;
 }

@@ -184,11 +184,19 @@ static void put_aside(struct fleet *f, struct place *p, size_t at)
     f->aside[at] = p;
 }
 
+/* How far the server's region is from the contact's country; 0: at home, or nobody knows. */
+static int rank_of(const struct fleet *f, const struct place *p, const struct ask *a)
+{
+    return f->regions ? (int)region_rank(f->regions, a->country, p->server->region) : 0;
+}
+
 static bool is_barred(struct fleet *f, struct place *p, const struct look *k, int64_t now_ms)
 {
     struct limit_bar bar;
     int64_t free_at = 0;
     enum quota_window w = QUOTA_HOUR;
+    if (k->rank >= 0 && k->rank != rank_of(f, p, k->ask))
+        return true;
     return against(f, p, k, now_ms, &bar) != BOUND_NONE ||
            quota_bound(p->server, k->ask->lane, now_ms, &free_at, &w) != BOUND_NONE;
 }
@@ -365,7 +373,6 @@ static bool pick_one(struct fleet *f, struct place *p, const struct look *k, con
 
 /* ---- a group */
 
-/* Nearest region first: the tiers are asked once a rank. */
 static bool pick_in_tiers(struct fleet *f, struct fgroup *g, struct look *k, int64_t now_ms,
                           struct pick *out)
 {
@@ -373,6 +380,33 @@ static bool pick_in_tiers(struct fleet *f, struct fgroup *g, struct look *k, int
         if (pick_in_tier(f, &g->tiers[t], k, now_ms, out))
             return true;
     return false;
+}
+
+/* The nearest rank beyond `rank` that a server of the group has; -1: none. */
+static int next_rank(const struct fleet *f, const struct fgroup *g, const struct ask *a, int rank)
+{
+    int next = -1;
+    for (size_t i = 0; i < g->n_places; i++) {
+        int r = rank_of(f, &g->places[i], a);
+        if (r > rank && (next < 0 || r < next))
+            next = r;
+    }
+    return next;
+}
+
+/* Nearest region first: the tiers are asked once a rank. */
+static bool pick_nearest(struct fleet *f, struct fgroup *g, struct look *k, int64_t now_ms,
+                         struct pick *out)
+{
+    if (!g->nearest || !f->regions || !k->ask->country[0])
+        return pick_in_tiers(f, g, k, now_ms, out);
+    bool done = false;
+    for (int r = next_rank(f, g, k->ask, -1); r >= 0 && !done; r = next_rank(f, g, k->ask, r)) {
+        k->rank = r;
+        done = pick_in_tiers(f, g, k, now_ms, out);
+    }
+    k->rank = -1;
+    return done;
 }
 
 static bool group_allows(struct fleet *f, struct fgroup *g, const struct ask *a, int64_t now_ms,
@@ -400,7 +434,7 @@ static bool pick_in_group(struct fleet *f, struct fgroup *g, const struct ask *a
         if (pick_one(f, place_of(g, a->keep_server), &k, "kept: it was asked before", now_ms,
                      out) ||
             pick_one(f, place_of(g, a->home), &k, "its recipient sticks to it", now_ms, out) ||
-            pick_in_tiers(f, g, &k, now_ms, out))
+            pick_nearest(f, g, &k, now_ms, out))
             return true;
         explain(f, g, &k, now_ms, out);
     }

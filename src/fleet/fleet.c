@@ -65,6 +65,11 @@ static void free_server(struct fserver *s)
     free(s);
 }
 
+void fleet_set_regions(struct fleet *f, const struct regions *r)
+{
+    f->regions = r;
+}
+
 void fleet_free(struct fleet **fp)
 {
     struct fleet *f = *fp;
@@ -134,6 +139,7 @@ void fleet_set_server(struct fleet *f, const struct server *c, bool loaded_at_st
     s->limits.calendar = NULL;
     s->admin = c->admin;
     s->connect_timeout_ms = c->connect_timeout_ms;
+    s->region = f->regions ? region_of_word(f->regions, str_of(c->region)) : 0;
     s->cost_per_1000 = c->cost_per_1000;
     s->included_per_month = c->included_per_month;
     free_domains(s);
@@ -241,6 +247,7 @@ void fleet_set_group(struct fleet *f, const struct group *c, int64_t now_ms)
     g->at_limit = c->at_limit;
     g->shares = c->shares;
     g->sticky = c->sticky;
+    g->nearest = c->nearest;
     g->rotate_active = c->rotate_active;
     g->rotate_every_ms = c->rotate_every_ms;
     g->rotate_messages = c->rotate_messages;

@@ -30,6 +30,10 @@ struct fleet *fleet_new(const struct fleet_events *ev, void *arg, uint64_t seed,
                         int64_t now_ms) MUST_USE;
 void fleet_free(struct fleet **f);
 
+/* What regions are near to what countries, for groups with `nearest`; borrowed, before any server.
+ */
+struct regions;
+void fleet_set_regions(struct fleet *f, const struct regions *r);
 /* Adds or changes; copies what it needs. loaded_at_start: pace begins used up. */
 void fleet_set_server(struct fleet *f, const struct server *s, bool loaded_at_start,
                       int64_t now_ms);

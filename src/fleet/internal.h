@@ -6,6 +6,7 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "fleet/fleet.h"
+#include "fleet/region.h"
 
 #define LATENCIES      64
 #define HEALTH_SLOTS   6
@@ -41,6 +42,7 @@ struct fserver {
     char **from_domains;
     size_t n_from_domains;
     int64_t connect_timeout_ms;
+    uint32_t region;  /* number in fleet->regions; 0: unknown */
     int64_t settings; /* updated_at of the configuration in use */
     struct quota quota;
 
@@ -150,8 +152,9 @@ struct fleet {
     struct fleet_events events;
     void *arg;
     uint64_t rng;
-    struct fserver **servers; /* by num; NULL holes */
-    size_t n_servers;         /* size of the array */
+    const struct regions *regions; /* NULL: nobody is nearer than another */
+    struct fserver **servers;      /* by num; NULL holes */
+    size_t n_servers;              /* size of the array */
     struct map_u64 *groups;
     struct map_u64 *scopes; /* limits.c */
     uint32_t n_scopes[LIMIT_KINDS];

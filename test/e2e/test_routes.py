@@ -10,6 +10,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "lib"))
 import tap  # noqa: E402
 from daemon import wait_for  # noqa: E402
+from dns import Dns  # noqa: E402
 from scene import Scene  # noqa: E402
 
 MAIL = "From: {sender}\r\nTo: {to}\r\nSubject: x\r\n\r\n{body}\r\n"
@@ -190,6 +191,95 @@ def test_waiting():
             tap.equal(shown(d, ident)["server"], "b", "a rule frees one that waits")
 
 
-for test in (test_single, test_refusals, test_campaign, test_waiting):
+def test_explain():
+    """What explain says is what then happens."""
+    names = ["fast", "big", "gmail", "uni", "dach"]
+    with Scene({n: {} for n in names + ["rest"]}) as scene:
+        d = scene.daemon
+        groups(scene, names)
+        d.add_server("rest", scene.witness.ports["rest"])
+        d.json("key", "create", "app", "--scope", "messages:send")
+        import_people(d, "l", [("x@a.example", "AT", "6"), ("y@a.example", "", "")])
+        for name, conditions, group in RULES:
+            d.cli("route", "add", name, *conditions, "--group", group)
+        tap.equal(d.json("route", "explain", "--to", "k@gmail.com", "--size", "30k")["rule"], "big",
+                  "explain: the size")
+        tap.equal(d.json("route", "explain", "--to", "y@a.example", "--credential", "app")["rule"],
+                  "key", "explain: the credential")
+        agreed = 0
+        for to in ("k@gmail.com", "k@uni.example", "x@a.example", "y@a.example", "z@b.example"):
+            for options in ([], ["--tag", "vip"], ["--stream", "bulk"], ["--tag", "none"]):
+                for sender in ("app@shop.example", "n@news.example"):
+                    said = d.json("route", "explain", "--to", to, "--from", sender, *options)
+                    m = shown(d, send(d, to, *options, sender=sender))
+                    why = m["attempts"][-1]["why"] or ""
+                    rule = why.split(":")[0][6:] if why.startswith("route ") else None
+                    same = (said["server"], said["rule"]) == (m["server"], rule)
+                    agreed += same
+                    if not same:
+                        tap.note(f"{to} {options} {sender}: {said} but {m['server']} {rule}")
+        tap.equal(agreed, 40, "explain and what happened agree, 40 times")
+        d.cli("server", "pause", "rest")
+        said = d.json("route", "explain", "--to", "y@a.example")
+        tap.ok(said["server"] is None and said["rejected"][0]["server"] == "rest"
+               and "paused" in said["rejected"][0]["why"], "nobody can: explain says why", said)
+        tap.equal(d.run("route", "explain", "--to", "y@a.example", "--campaign", "no").returncode, 3,
+                  "explain: an unknown campaign")
+
+
+def test_nearest():
+    """A group with --nearest: contacts by the server of their part of the world, while that can."""
+    with Scene({n: {} for n in ("europe", "america", "nowhere")}) as scene:
+        d = scene.daemon
+        d.cli("group", "add", "world", "--strategy", "round-robin", "--nearest", "yes")
+        for name, region in (("europe", "eu-central-1"), ("america", "us-east-1"), ("nowhere", "x")):
+            d.add_server(name, scene.witness.ports[name], "--region", region, group="world")
+        rows = [(f"c{i}@example.org", ("AT", "US", "")[i % 3], "") for i in range(300)]
+        import_people(d, "run", rows)
+        d.add_template("run", html=None)
+        d.cli("campaign", "create", "run", "--list", "run", "--template", "run", "--group", "world")
+        d.cli("campaign", "start", "run", "--wait")
+        of = {r[0]: r[1] for r in rows}
+        by = Counter((of[m["to"]], m["server"]) for m in d.messages("run"))
+        tap.equal((by["AT", "europe"], by["US", "america"]), (100, 100), "each by the nearest server")
+        shared = Counter(m["server"] for m in d.messages("run"))
+        tap.ok(all(90 <= shared[n] <= 110 for n in ("europe", "america", "nowhere")),
+               "those without a country make the group's shares even", by)
+        said = d.json("route", "explain", "--to", "c0@example.org", "--campaign", "run")
+        tap.equal(said["server"], "europe", "explain says so")
+        d.cli("server", "pause", "europe")
+        said = d.json("route", "explain", "--to", "c0@example.org", "--campaign", "run")
+        tap.equal(said["server"], "america", "the next one when it cannot")
+
+
+def test_mx():
+    """A company's own domain is known by its mail exchanger, looked up beside the work."""
+    table = {"firm.test-mx.dev": [(20, "backup.else.dev"), (10, "aspmx.l.google.com")],
+             "own.test-mx.dev": [(10, "mx.own.test-mx.dev")]}
+    with Dns(table) as dns, Scene({"g": {}, "rest": {}}, start=False) as scene:
+        d = scene.daemon
+        d.start(env={"POSTFLEET_DNS__SERVERS": dns.address})
+        groups(scene, ["g"])
+        d.add_server("rest", scene.witness.ports["rest"])
+        d.cli("route", "add", "gm", "--provider", "gmail", "--group", "g")
+
+        def provider(to):
+            return d.json("route", "explain", "--to", to)["provider"]
+        tap.equal(provider("a@firm.test-mx.dev"), "other", "an unknown domain begins as other")
+        wait_for(lambda: provider("a@firm.test-mx.dev") == "gmail", 10, "the answer")
+        tap.equal(shown(d, send(d, "b@firm.test-mx.dev"))["server"], "g", "then it is its MX's provider")
+        provider("a@own.test-mx.dev")
+        wait_for(lambda: ("own.test-mx.dev", 15) in dns.asked, 10, "the question")
+        for to in ("a@gmail.com", "a@x.example", "a@example.com", "a@y.test", "a@z.invalid"):
+            provider(to)
+        for _ in range(20):
+            provider("a@firm.test-mx.dev")
+        tap.equal(sorted(n for n, kind in dns.asked if kind == 15),
+                  ["firm.test-mx.dev", "own.test-mx.dev"],
+                  "a domain is asked for once; those of the table and reserved ones never")
+
+
+for test in (test_single, test_refusals, test_campaign, test_waiting, test_explain, test_nearest,
+             test_mx):
     tap.case(test)
 tap.done()
