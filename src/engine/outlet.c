@@ -145,7 +145,8 @@ static struct job *next_job(struct outlet *o, bool same_session)
 {
     bool bulk = !list_empty(&o->backlog[LANE_BULK]);
     struct job *j = NULL;
-    if (bulk && o->n_high >= BULK_EVERY - 1 && lane_allows(o, LANE_BULK, same_session))
+    /* Its turn in twenty stands above the connection that is kept free of it. */
+    if (bulk && o->n_high >= BULK_EVERY - 1 && lane_allows(o, LANE_TRANSACTIONAL, same_session))
         return head_of(o, LANE_BULK);
     for (int l = 0; l < LANE_COUNT && !j; l++)
         if (!list_empty(&o->backlog[l]) && lane_allows(o, (enum lane)l, same_session))

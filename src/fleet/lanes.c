@@ -3,6 +3,7 @@
  * never stands before it. */
 #include "fleet/internal.h"
 
+#define BULK_WAITS   2                /* one on the wire, one behind it */
 #define AHEAD        2                /* messages a connection that may wait at a busy server */
 #define URGENT_MS    INT64_C(3600000) /* one transactional ask keeps the reserve for so long */
 #define URGENT_AGAIN INT64_C(1800000)
@@ -25,6 +26,9 @@ bool lanes_busy(struct fserver *s, enum lane lane, int64_t now_ms)
         return s->assigned >= n;
     for (int l = 0; l <= (int)lane; l++)
         assigned += s->assigned_in[l];
+    /* Behind those on the wire one of bulk may always wait, or it would never come to its part. */
+    if (lane == LANE_BULK && s->assigned_in[LANE_BULK] < BULK_WAITS)
+        return n == 0;
     return assigned >= n * (1 + AHEAD);
 }
 

@@ -153,13 +153,19 @@ static void judge_quick(void)
     free(took);
 }
 
+static bool is_bulk(const struct mail *m)
+{
+    const struct person *p = &W->people[m->person];
+    return !p->is_single || p->lane == 2;
+}
+
 /* While both wait, every 20 s hold their 5 % of bulk. */
 static void judge_floor(void)
 {
     int64_t last_single = 0, last_bulk = 0;
     for (uint32_t i = 0; i < W->n_mails; i++) {
         const struct mail *m = &W->mails[i];
-        int64_t *last = W->people[m->person].is_single ? &last_single : &last_bulk;
+        int64_t *last = is_bulk(m) ? &last_bulk : &last_single;
         *last = MAX(*last, since_ready(m));
     }
     int64_t end = MIN(last_single, last_bulk);
@@ -169,7 +175,7 @@ static void judge_floor(void)
             int64_t at = since_ready(&W->mails[i]);
             bool in = at >= from && at < from + FLOOR_US;
             all += in;
-            bulk += in && !W->people[W->mails[i].person].is_single;
+            bulk += in && is_bulk(&W->mails[i]);
         }
         if (bulk * 20 + 20 < all)
             found("bulk got %u of %u in the 20 s from %.0f s", bulk, all, (double)from / 1e6);

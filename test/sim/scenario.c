@@ -330,7 +330,7 @@ static void flood(void)
     }
     add_campaign(0, 800, SECOND_US);
     add_singles(1200, 1);
-    w->expects = EXPECT_DONE;
+    w->expects = EXPECT_DONE | EXPECT_FLOOR;
 }
 
 /* A server in its first days beside a grown one; midnight comes within the hour. */

@@ -1,0 +1,119 @@
+#!/usr/bin/env python3
+"""Mutation check of the simulator: breaks one rule of the engine at a time in a copy of the tree,
+builds it, and runs seeds until one fails. A mutant that lives through all of them is a property
+that the simulator does not hold. Not part of ./check (some minutes a mutant):
+
+    test/sim/mutate.py [--seeds N] [--build DIR] [NAME]...
+"""
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+# name: (file, text that is there once, text instead)
+MUTANTS = {
+    "one dot more in a second and a minute": (
+        "src/fleet/quota.c", "        if (used < l->limit)\n            continue;\n        /* Those",
+        "        if (used <= l->limit)\n            continue;\n        /* Those"),
+    "one message more in an hour and a day": (
+        "src/fleet/quota.c", "    if (used >= l->limit) {", "    if (used > l->limit) {"),
+    "pace begins unused after a start": (
+        "src/fleet/quota.c", "    q->even_at_us = (now_ms + kinds[QUOTA_SECOND].span_ms) * 1000;\n",
+        "    now_ms -= 3600000;\n"),
+    "one connection more": (
+        "src/fleet/fleet.c", "    uint32_t n = concurrency_cap(s, s->limits.max_connections);",
+        "    uint32_t n = concurrency_cap(s, s->limits.max_connections) + 1;"),
+    "the dot does not wait for its intent": (
+        "src/engine/session.c", "    if (j->ticket > durable_for(c, j)) {\n        if (list_empty",
+        "    if (j->ticket > durable_for(c, j) + 1000) {\n        if (list_empty"),
+    "an intent without an outcome is ready again": (
+        "src/engine/recover.c", "        if (r->kind == JOURNAL_INTENT)\n",
+        "        if (r->kind == JOURNAL_INTENT && x == NULL)\n"),
+    "an uncertain bulk message is sent again": (
+        "src/fleet/retry.c", "    bool again = a->lane == LANE_TRANSACTIONAL && ",
+        "    bool again = "),
+    "a server never opens": (
+        "src/fleet/health.c", "    s->openings++;\n    int64_t n = MIN",
+        "    return;\n    int64_t n = MIN"),
+    "weights do not count": (
+        "src/fleet/dispatch.c", "MAX(strategy_weight(p, now_ms), 0.001)", "MAX(1.0, 0.001)"),
+    "fallback groups in any order": (
+        "src/fleet/dispatch.c", "fleet_find_group(f, g->fallbacks[i]);\n        if (fb && pick",
+        "fleet_find_group(f, g->fallbacks[g->n_fallbacks - 1 - i]);\n        if (fb && pick"),
+    "a deferred message is not looked for": (
+        "src/engine/settle.c", "            campaigner_look_at(c, x->o.lane, x->o.due);", "            ;"),
+    "the common cause is found late": (
+        "src/fleet/health.c", "    f->common_probe_at = now_ms + COMMON_PROBE_MS;\n",
+        "    f->common_probe_at = now_ms + 60 * COMMON_PROBE_MS;\n"),
+    "no pause between messages": (
+        "src/engine/session.c", "        s->next_at = loop_now_ms(s->core->loop) + pause;",
+        "        s->next_at = loop_now_ms(s->core->loop) + pause / 2;"),
+    "an outcome of the journal is forgotten": (
+        "src/engine/recover.c", "        if (r->kind == JOURNAL_OUTCOME)\n",
+        "        if (r->kind == JOURNAL_OUTCOME && x == NULL)\n"),
+    "a warm-up's cap is not counted": (
+        "src/fleet/limits.c", "        h->kinds |= (uint8_t)(1u << k);", "        h->kinds |= 0;"),
+}
+
+
+def run(command, **more):
+    return subprocess.run(command, capture_output=True, text=True, **more)
+
+
+def build(folder, tree):
+    if not (folder / "build.ninja").exists():
+        done = run(["meson", "setup", str(folder), str(tree)])
+        if done.returncode:
+            sys.exit(done.stdout + done.stderr)
+    return run(["ninja", "-C", str(folder), "test/sim/sim"])
+
+
+def try_mutant(name, tree, folder, seeds):
+    """What caught it, or None."""
+    file, old, new = MUTANTS[name]
+    path = tree / file
+    text = path.read_text()
+    if text.count(old) != 1:
+        return f"DOES NOT APPLY: {file} has its text {text.count(old)} times"
+    path.write_text(text.replace(old, new))
+    try:
+        done = build(folder, tree)
+        if done.returncode:
+            return "DOES NOT BUILD: " + done.stdout[-400:]
+        out = run([str(folder / "test/sim/sim"), "--seeds", str(seeds)]).stdout.splitlines()
+    finally:
+        path.write_text(text)
+    for n, line in enumerate(out):
+        if line.startswith("not ok"):
+            failed = sum(x.startswith("not ok") for x in out)
+            return f"{failed} of {seeds} seeds, {line.split(' - ')[1].split(':')[0]}: {out[n + 1][1:].strip()}"
+    return None
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help="; ".join(MUTANTS))
+    parser.add_argument("--seeds", type=int, default=60)
+    parser.add_argument("--build", help="a folder to build in, kept")
+    options = parser.parse_args()
+    lived = 0
+    with tempfile.TemporaryDirectory(prefix="pf-mutate-") as scratch:
+        tree = Path(options.build or scratch) / "tree"
+        shutil.copytree(ROOT, tree, dirs_exist_ok=True, symlinks=True,
+                        ignore=shutil.ignore_patterns(".git", "build*", "node_modules"))
+        folder = Path(options.build or scratch) / "build"
+        if build(folder, tree).returncode:
+            sys.exit("the tree as it is does not build")
+        for name in options.names or MUTANTS:
+            caught = try_mutant(name, tree, folder, options.seeds)
+            lived += caught is None or caught.startswith("DOES NOT")
+            print(f"{'caught' if caught else 'LIVED '}  {name}: {caught or ''}", flush=True)
+    return 1 if lived else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
