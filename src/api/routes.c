@@ -25,6 +25,10 @@ const struct http_route http_routes[] = {
     {HTTP_POST, "/v1/servers/{}/send-test", on_servers_send_test, "servers:write", JSON, true},
     {HTTP_GET, "/v1/servers/{}/evidence", on_servers_evidence, "servers:read", 0, true},
 
+    {HTTP_GET, "/v1/limits", on_limits_list, "servers:read", 0, false},
+    {HTTP_POST, "/v1/limits", on_limits_set, "servers:write", JSON, false},
+    {HTTP_POST, "/v1/limits:remove", on_limits_remove, "servers:write", JSON, false},
+
     {HTTP_GET, "/v1/groups", on_groups_list, "servers:read", 0, false},
     {HTTP_POST, "/v1/groups", on_groups_add, "servers:write", JSON, false},
     {HTTP_GET, "/v1/groups/{}", on_groups_show, "servers:read", 0, false},

@@ -194,6 +194,7 @@ static bool answer_live(struct core *c, struct link_request *r)
         const char *op;
         json_t *(*look)(struct core *c);
     } live[] = {{"live.fleet", live_fleet},
+                {"live.limits", live_limits},
                 {"live.queue", live_queue},
                 {"live.status", live_status},
                 {"live.campaigns", live_campaigns}};

@@ -2,6 +2,7 @@
 #include "engine/state.h"
 #include "base/alloc.h"
 #include "base/log.h"
+#include "engine/limiting.h"
 #include "engine/reputing.h"
 #include "engine/warming.h"
 #include "store/failover.h"
@@ -25,6 +26,8 @@ struct loading {
     bool paused, at_start;
     struct warming_load warmups;
     struct reputing_load reputation;
+    struct limit_row *limits;
+    size_t n_limits;
 };
 
 void server_ref_drop(struct server_ref *r)
@@ -53,6 +56,7 @@ static bool load(struct loading *x, struct db *db, struct err *e)
 {
     return store_load_fleet(db, x->core->secrets, &x->servers, &x->n_servers, &x->groups,
                             &x->n_groups, e) &&
+           limits_load(db, &x->limits, &x->n_limits, e) &&
            policies_load(db, &x->failovers, &x->n_failovers, e) &&
            warming_read(db, warming_started(x->core), &x->warmups, e) &&
            routing_load(db, &x->routing, e) && reputing_read(db, &x->reputation, e) &&
@@ -162,6 +166,9 @@ static void apply(struct core *c, struct loading *x)
         apply_server(c, x->servers[i], x->at_start);
     remove_missing(c, x);
     apply_groups(c, x);
+    limiting_apply(c, x->limits, x->n_limits);
+    x->limits = NULL;
+    x->n_limits = 0;
     policies_apply(c, x->failovers, x->n_failovers);
     warming_apply(c, &x->warmups);
     mailboxes_configure(c, all_on_loopback(x));
@@ -186,6 +193,7 @@ static void clear(struct loading *x)
     warming_load_free(&x->warmups);
     routing_free(&x->routing);
     reputing_load_free(&x->reputation);
+    limits_free_rows(x->limits, x->n_limits);
     free(x->public_url);
 }
 
@@ -228,23 +236,18 @@ struct past {
 static void load_span(void *arg, int64_t start_ms, uint64_t taken)
 {
     struct past *p = arg;
-    /* The span's end: counted as young as it can be, so that a limit is never exceeded. */
-    int64_t span = p->window == QUOTA_HOUR ? 60000 : 3600000;
-    quota_load(p->quota, p->window, p->now, MIN(start_ms + span - 1, p->now), taken);
+    limiting_load_span(p->quota, p->window, p->now, start_ms, taken);
 }
 
 static bool load_use(struct core *c, struct db *db, uint16_t num, struct err *e)
 {
-    static const int64_t spans[] = {[QUOTA_HOUR] = 60, [QUOTA_DAY] = 3600, [QUOTA_MONTH] = 3600};
     for (int w = QUOTA_HOUR; w < QUOTA_WINDOWS; w++) {
         struct past p = {fleet_quota(c->fleet, num), (enum quota_window)w, core_steady(c)};
-        if (!p.quota || !p.quota->lines[w].limit)
+        if (!p.quota || !limiting_counts(p.quota, (enum quota_window)w))
             continue;
-        /* A span may begin before the day of a zone that is not at a whole hour. */
-        int64_t since = p.quota->lines[w].is_calendar
-                            ? p.quota->lines[w].opened_at - spans[w] * 1000 + 1
-                            : p.now - quota_window_span_ms((enum quota_window)w) - spans[w] * 1000;
-        if (!results_usage(db, num, spans[w], since, load_span, &p, e))
+        int64_t span_s = limiting_span_s((enum quota_window)w);
+        int64_t since = limiting_since(p.quota, (enum quota_window)w, p.now);
+        if (!results_usage(db, num, span_s, since, load_span, &p, e))
             return false;
     }
     return true;
@@ -258,6 +261,7 @@ bool config_load_first(struct core *c, struct db *db, struct err *e)
         apply(c, &x);
     for (size_t i = 0; ok && i < x.n_servers; i++)
         ok = load_use(c, db, x.servers[i]->num, e);
+    ok = ok && limiting_load_use(c, db, e);
     clear(&x);
     return ok;
 }

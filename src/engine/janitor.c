@@ -2,9 +2,11 @@
 #include "engine/state.h"
 #include "base/alloc.h"
 #include "base/log.h"
+#include "engine/limiting.h"
 #include "engine/reputing.h"
 #include "engine/warming.h"
 #include "store/events.h"
+#include "store/limits.h"
 #include "store/hours.h"
 #include "store/settings.h"
 #include "store/spool.h"
@@ -67,11 +69,9 @@ void janitor_day(const char *zone, int64_t wall_ms, int64_t *opened_out, int64_t
 
 /* A window opens when the wall clock says so and our own clock confirms that the last one passed.
  */
-static void open_calendar(struct core *c, struct outlet *o, enum quota_window w)
+static void open_calendar(struct core *c, struct quota *q, const char *zone, enum quota_window w)
 {
-    struct quota *q = fleet_quota(c->fleet, o->num);
-    const char *zone = o->server->server->limits.calendar;
-    if (!q || !zone || !q->lines[w].limit || !q->lines[w].is_calendar)
+    if (!q || !zone || !q->lines[w].is_calendar)
         return;
     struct quota_line *l = &q->lines[w];
     int64_t now = core_steady(c), wall = clock_wall_ms();
@@ -82,15 +82,21 @@ static void open_calendar(struct core *c, struct outlet *o, enum quota_window w)
     }
 }
 
+void janitor_open_calendar(struct core *c, struct quota *q, const char *zone)
+{
+    open_calendar(c, q, zone, QUOTA_DAY);
+    open_calendar(c, q, zone, QUOTA_MONTH);
+}
+
 void janitor_calendars(struct core *c)
 {
     for (size_t i = 0; i < c->n_outlets; i++) {
         struct outlet *o = c->outlets[i];
         if (!o || !o->server || o->is_removed || !o->server->server->limits.calendar)
             continue;
-        open_calendar(c, o, QUOTA_DAY);
-        open_calendar(c, o, QUOTA_MONTH);
+        janitor_open_calendar(c, fleet_quota(c->fleet, o->num), o->server->server->limits.calendar);
     }
+    limiting_calendars(c);
 }
 
 /* Intents in old segments are written again, so that the journal stays short while a dot waits. */
@@ -222,7 +228,7 @@ static bool sweep_work(struct ledger_job *lj, struct db *db, struct err *e)
     w->db = db;
     snprintf(dir, sizeof dir, "%s/spool", w->core->cfg->data_dir);
     return events_trim(db, w->now - EVENTS_KEPT_MS, EVENTS_BITE, &n, e) &&
-           hours_trim(db, w->now - EVENTS_KEPT_MS, e) &&
+           hours_trim(db, w->now - EVENTS_KEPT_MS, e) && limits_sweep(db, w->now, e) &&
            (access(dir, F_OK) != 0 || spool_sweep(dir, has_message, w, &n, e));
 }
 

@@ -1,4 +1,5 @@
 /* Looking at what is in memory: servers, queue classes and what limits them, campaigns. */
+#include "engine/limiting.h"
 #include "engine/state.h"
 
 #include <stdio.h>
@@ -12,10 +13,9 @@ static json_t *time_or_null(struct core *c, int64_t steady)
     return json_string(text);
 }
 
-static json_t *quota_lines(struct core *c, uint16_t num)
+static json_t *quota_lines(struct core *c, struct quota *q)
 {
     json_t *out = json_array();
-    struct quota *q = fleet_quota(c->fleet, num);
     int64_t now = core_steady(c);
     for (int w = 0; q && w < QUOTA_WINDOWS; w++) {
         if (!q->lines[w].limit)
@@ -45,11 +45,26 @@ json_t *live_server(struct core *c, struct outlet *o)
                           o->num, "state", oper_state_name(v.state), "reason", v.reason, "until",
                           time_or_null(c, v.until), "in_flight", (int)v.in_flight, "connections",
                           (int)o->n_sessions, "sent", (json_int_t)v.answered, "quota",
-                          quota_lines(c, o->num), "effective_weight", v.effective_weight * weight,
-                          "latency_ms_p50", number_or_null(v.latency_p50_ms), "latency_ms_p95",
+                          quota_lines(c, fleet_quota(c->fleet, o->num)), "effective_weight",
+                          v.effective_weight * weight, "latency_ms_p50",
+                          number_or_null(v.latency_p50_ms), "latency_ms_p95",
                           number_or_null(v.latency_p95_ms), "handshakes", (json_int_t)o->handshakes,
                           "resumed", (json_int_t)o->resumed, "backlog", (int)o->n_backlog);
     return j;
+}
+
+json_t *live_limits(struct core *c)
+{
+    json_t *all = json_array();
+    for (size_t i = 0; i < c->n_limits; i++) {
+        const struct limit_row *l = &c->limits[i];
+        struct limit_key k = limiting_key(l);
+        json_array_append_new(all,
+                              json_pack("{s:s, s:I, s:s, s:o}", "kind", limit_kind_name(k.kind),
+                                        "num", (json_int_t)l->num, "provider", l->provider, "quota",
+                                        quota_lines(c, fleet_limit(c->fleet, &k))));
+    }
+    return json_pack("{s:o}", "limits", all);
 }
 
 json_t *live_fleet(struct core *c)

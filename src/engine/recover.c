@@ -91,6 +91,7 @@ static struct outcome outcome_of(const struct lease_item *it)
                         .contact_id = it->contact_id,
                         .campaign_num = it->campaign_num,
                         .group_num = it->group_num,
+                        .credential_num = it->credential_num,
                         .lane = it->lane,
                         .key = it->key,
                         .in_queue = it->in_queue,

@@ -259,6 +259,8 @@ struct core {
     size_t n_outlets;
     struct map_u64 *group_names; /* num -> char * */
     uint32_t default_group;
+    struct limit_row *limits; /* those beside the servers' own, in force */
+    size_t n_limits;
     struct map_u64 *warmings; /* server num -> struct warming, see warming.c */
     struct map_u64 *policies; /* group num -> struct policy; none: every default */
     struct routing *routing;
@@ -449,6 +451,8 @@ void core_event(struct core *c, const char *kind, const char *subject, const cha
 /* janitor.c */
 void janitor_start(struct core *c);
 void janitor_calendars(struct core *c);
+/* Opens the day and month of a quota when the zone's calendar has them. */
+void janitor_open_calendar(struct core *c, struct quota *q, const char *zone);
 /* The day of a time zone that runs at this wall time. Reactor only: it changes TZ for a moment. */
 void janitor_day(const char *zone, int64_t wall_ms, int64_t *opened_out, int64_t *closes_out);
 
@@ -458,6 +462,7 @@ bool recover_ledger(struct core *c, struct db *db, struct err *e) MUST_USE;
 /* calls.c */
 void calls_handle(void *arg, struct link_request *r);
 json_t *live_fleet(struct core *c);
+json_t *live_limits(struct core *c);
 json_t *live_queue(struct core *c);
 /* Why nothing is sent, for people: the disk, a hold, a pause, the network; "": sending is up. */
 void live_sending_waits(struct core *c, char *out, size_t size);

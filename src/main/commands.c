@@ -108,6 +108,22 @@ static const struct option isolate_options[] = {
 static const struct option evidence_options[] = {
     OPT(ARG_TEXT, "since", "D", NULL, "from this time or that long ago on (default 24h)"),
     OPT(ARG_FILE, "to", "FILE.tar|DIR", NULL, "where to write (default evidence-NAME-DAY.tar)"), END};
+#define LIMIT_SUBJECT                                                                             \
+    OPT(ARG_NAME, "group", "G", "group", "limit of a group"),                                     \
+    OPT(ARG_NAME, "campaign", "C", "campaign", "of a campaign"),                                  \
+    OPT(ARG_NAME, "credential", "K", "credential", "of a credential (API key)"),                  \
+    OPT(ARG_NAME, "provider", "P", "provider", "of a mailbox provider: gmail, outlook ... or other"), \
+    OPT(ARG_NAME, "server", "S", "server", "with --provider: of this server for that provider")
+static const struct option limit_subject_options[] = {LIMIT_SUBJECT, END};
+static const struct option limit_set_options[] = {
+    LIMIT_SUBJECT,
+    OPT(ARG_COUNT, "per-second", "N", "per_second", "at most N a second, or none", RANGE(1, 1000000000), .flags = OPT_NONE_OK),
+    OPT(ARG_COUNT, "per-minute", "N", "per_minute", "at most N a minute, or none", RANGE(1, 1000000000), .flags = OPT_NONE_OK),
+    OPT(ARG_COUNT, "per-hour", "N", "per_hour", "at most N an hour, or none", RANGE(1, 1000000000), .flags = OPT_NONE_OK),
+    OPT(ARG_COUNT, "per-day", "N", "per_day", "at most N a day, or none", RANGE(1, 1000000000), .flags = OPT_NONE_OK),
+    OPT(ARG_COUNT, "per-month", "N", "per_month", "at most N a month, or none", RANGE(1, 1000000000), .flags = OPT_NONE_OK),
+    OPT(ARG_TEXT, "calendar", "ZONE", "calendar", "days and months by the calendar of this time zone, or none", .flags = OPT_NONE_OK),
+    OPT(ARG_CHOICE, "spread", "HOW", "spread", "bulk takes a day's or month's quota evenly (default) or asap", .choices = "even|asap"), END};
 
 #define GROUP_OPTIONS                                                                             \
     OPT(ARG_NAME, "fallback", "G", "fallback", "group to use when this one cannot send, in order", \
@@ -437,6 +453,14 @@ const struct command commands[] = {
     COMMAND("server", "export", "", cmd_server_export, contact_export_options + 1, CLIENT, "all servers as CSV, without passwords", NULL),
     COMMAND("server", "presets", "[WORD]", cmd_server_presets, NULL, CMD_PLAIN, "providers known to server add --preset", NULL),
 
+    COMMAND("limit", "set", "", cmd_limit_set, limit_set_options, CLIENT, "limit a group, campaign, credential or mailbox provider; acts at once",
+        "What a server may take is set with server set. All limits that concern a message are checked\n"
+        "together; it waits until all of them have room.\n\n"
+        "  postfleet limit set --campaign spring --per-hour 5k\n"
+        "  postfleet limit set --provider gmail --per-minute 300\n"
+        "  postfleet limit set --server ses1 --provider outlook --per-hour 2k"),
+    COMMAND("limit", "list", "", cmd_limit_list, NULL, CLIENT, "limits beside those of servers, with their use", NULL),
+    COMMAND("limit", "remove", "", cmd_limit_remove, limit_subject_options, CLIENT, "lift a limit", NULL),
     COMMAND("group", "add", "NAME", cmd_group_add, group_add_options, CLIENT, "add a group of servers", NULL),
     COMMAND("group", "list", "", cmd_group_list, NULL, CLIENT, "all groups", NULL),
     COMMAND("group", "show", "NAME", cmd_group_show, NULL, CLIENT, "one group with its servers", NULL),

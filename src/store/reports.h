@@ -25,6 +25,9 @@ struct report_page {
     const char *filter; /* suppressions: a reason; campaigns: a state; NULL: all */
 };
 
+/* All limits beside those of servers; live: the data of core's live.limits, or NULL. */
+bool report_limits(struct db *db, const json_t *live, json_t **out, struct err *e) MUST_USE;
+
 /* live: the data of core's live.fleet, or NULL. */
 bool report_servers(struct db *db, const struct report_page *p, const json_t *live, json_t **out,
                     struct err *e) MUST_USE;

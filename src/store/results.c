@@ -4,6 +4,7 @@
 #include "base/buf.h"
 #include "base/map.h"
 #include "store/hours.h"
+#include "store/limits.h"
 #include "store/tally.h"
 
 #include <stdio.h>
@@ -34,6 +35,7 @@ struct results {
     struct use *uses;
     size_t n_uses, cap_uses;
     struct hours *hours;
+    struct limit_counts *limits;
 };
 
 struct results *results_new(void)
@@ -41,6 +43,7 @@ struct results *results_new(void)
     struct results *r = alloc_one(struct results);
     r->index = map_str_new();
     r->hours = hours_new();
+    r->limits = limit_counts_new();
     return r;
 }
 
@@ -52,6 +55,7 @@ void results_free(struct results **rp)
         return;
     map_str_free(&r->index);
     hours_free(&r->hours);
+    limit_counts_free(&r->limits);
     free(r->counts);
     free(r->uses);
     free(r);
@@ -63,6 +67,7 @@ void results_drop(struct results *r)
     r->index = map_str_new();
     r->n_counts = r->n_uses = 0;
     hours_drop(r->hours);
+    limit_counts_drop(r->limits);
 }
 
 static void count(struct results *r, uint32_t campaign_num, uint16_t server_num,
@@ -286,10 +291,26 @@ static void count_outcome(struct results *r, const struct outcome *o)
     hours_count(r->hours, o);
 }
 
+/* Limits beside the server's own count what was accepted, or may have been. */
+static bool count_limits(struct results *r, struct db *db, const struct outcome *o, struct err *e)
+{
+    bool took = o->has_attempt && o->a.server_num &&
+                (o->a.verdict == VERDICT_ACCEPTED || o->a.verdict == VERDICT_UNCERTAIN);
+    struct limit_take t = {.group_num = o->via_group,
+                           .campaign_num = o->campaign_num,
+                           .credential_num = o->credential_num,
+                           .server_num = o->a.server_num,
+                           .provider = o->provider,
+                           .at = o->took_at};
+    return !took || limit_counts_add(r->limits, db, &t, e);
+}
+
 bool results_add(struct results *r, struct db *db, const struct outcome *o, int64_t wall_ms,
                  bool *suppressed_out, struct err *e)
 {
     *suppressed_out = false;
+    if (!count_limits(r, db, o, e))
+        return false;
     if ((o->has_attempt || o->kind == OUTCOME_END) && !insert_result(db, &o->a, e))
         return false;
     if (o->kind == OUTCOME_LATER) {
@@ -331,7 +352,8 @@ static bool flush_counts(struct results *r, struct db *db, struct err *e)
 
 bool results_flush(struct results *r, struct db *db, struct err *e)
 {
-    if (!flush_counts(r, db, e) || !hours_flush(r->hours, db, e))
+    if (!flush_counts(r, db, e) || !hours_flush(r->hours, db, e) ||
+        !limit_counts_flush(r->limits, db, e))
         return false;
     for (size_t i = 0; i < r->n_uses; i++) {
         struct use *u = &r->uses[i];
