@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #define OWED_MS      250  /* how long a busy healthy server keeps its turn */
+#define OWED_AHEAD   2    /* messages a connection that it may be owed */
 #define OWED_COLD_MS 1000 /* the same for one whose first message is still under way */
 #define ASK_AGAIN_MS 1000
 
@@ -210,6 +211,19 @@ static void wait_for(struct place *p, int64_t now_ms, struct pick *out)
     out->until = since + (p->server->is_cold ? OWED_COLD_MS : OWED_MS);
 }
 
+/* One that may not take these messages keeps its turn for others, but is owed no more than a busy
+ * one: what it misses beyond that is not made up. */
+static void put_back(struct tier *t, struct place *p, int64_t now_ms)
+{
+    double owed = OWED_AHEAD * (double)MAX(health_capacity(p->server, now_ms), 1u);
+    double lag = owed * FINISH_SCALE / MAX(strategy_weight(p, now_ms), 0.001);
+    int64_t least = t->vtime - (int64_t)lag;
+    if (strategy_has_key(p->group) || p->node.key >= least)
+        heap_put_back(&t->heap, &p->node);
+    else
+        heap_add(&t->heap, &p->node, least);
+}
+
 /* SEND, or WAIT on a busy server whose turn it is; false: nobody of this tier can now. */
 static bool pick_in_tier(struct fleet *f, struct tier *t, const struct look *k, int64_t now_ms,
                          struct pick *out)
@@ -236,7 +250,7 @@ static bool pick_in_tier(struct fleet *f, struct tier *t, const struct look *k, 
         }
     }
     while (n_aside)
-        heap_put_back(&t->heap, &f->aside[--n_aside]->node);
+        put_back(t, f->aside[--n_aside], now_ms);
     return done;
 }
 

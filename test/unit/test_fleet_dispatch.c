@@ -45,6 +45,29 @@ static void servers_put_aside_keep_their_turn(void **state)
     bed_free(&b);
 }
 
+/* A server that may not take what comes for long is not flooded when it may again. */
+static void what_was_missed_is_not_made_up(void **state)
+{
+    (void)state;
+    struct bed b;
+    bed_init(&b);
+    bed_simple(&b, STRATEGY_ROUND_ROBIN, 2, NULL);
+    bed_warm(&b, 2);
+    for (int i = 0; i < 500; i++) {
+        struct pick p = bed_ask(&b, &(struct ask){.group_num = 1, .tried = {1}, .n_tried = 1});
+        assert_int_equal(p.server_num, 2);
+        bed_accept(&b, 2);
+    }
+    int first = 0;
+    for (int i = 0; i < 60; i++) {
+        uint16_t num = bed_send(&b);
+        first += num == 1;
+        bed_accept(&b, num);
+    }
+    assert_in_range(first, 30, 30 + 11); /* twice its ten connections, at most, and half the rest */
+    bed_free(&b);
+}
+
 struct flight {
     uint16_t nums[512];
     size_t n;
@@ -567,6 +590,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(round_robin_is_exact),
         cmocka_unit_test(servers_put_aside_keep_their_turn),
+        cmocka_unit_test(what_was_missed_is_not_made_up),
         cmocka_unit_test(weights_are_shares),
         cmocka_unit_test(any_weights_are_shares),
         cmocka_unit_test(lowest_tier_first),
