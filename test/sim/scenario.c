@@ -199,7 +199,7 @@ static void limits(void)
     if (world_chance(500))
         add_jumps((uint32_t)world_between(1, 4), HOUR_US);
     if (world_chance(600))
-        add_crashes((uint32_t)world_between(1, 4), 20 * MINUTE_US);
+        add_crashes((uint32_t)world_between(1, 4), (world_chance(500) ? 1 : 20) * MINUTE_US);
 }
 
 static void villains(void)
@@ -356,7 +356,8 @@ static void warm_up(void)
     w->expects = EXPECT_DONE | EXPECT_WARM;
 }
 
-/* A relay that says of every recipient that there is none, or none for now, beside two good ones.
+/* A relay that says of every recipient that there is none, or none at present, beside two good
+ * ones.
  */
 static void liar(void)
 {
