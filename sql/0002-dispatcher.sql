@@ -39,6 +39,18 @@ ALTER TABLE membership ADD COLUMN role INTEGER NOT NULL DEFAULT 0; -- enum role:
 ALTER TABLE message ADD COLUMN credential_num INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE queue ADD COLUMN credential_num INTEGER NOT NULL DEFAULT 0;
 
+-- ---- whose fault
+
+CREATE TABLE suspect (              -- servers whose word about recipients is not taken
+    server_num INTEGER PRIMARY KEY,
+    verdict INTEGER NOT NULL,       -- what they say too often: enum verdict
+    since INTEGER NOT NULL,         -- wall ms: what they suppressed from here on is taken back
+    until INTEGER NOT NULL,         -- steady wall ms of their probation
+    reverting INTEGER NOT NULL,     -- 1: not all is taken back yet; 2: nor that, but believed again
+    reason TEXT NOT NULL
+);
+CREATE INDEX queue_server ON queue (server_num) WHERE server_num <> 0;
+
 -- ---- routes
 
 CREATE TABLE route (                -- in the order of position; the first that matches names the group

@@ -13,6 +13,7 @@ void on_servers_remove(struct http_request *r);
 void on_servers_pause(struct http_request *r);
 void on_servers_resume(struct http_request *r);
 void on_servers_drain(struct http_request *r);
+void on_servers_release(struct http_request *r);
 void on_servers_clone(struct http_request *r);
 void on_servers_test(struct http_request *r);
 void on_servers_send_test(struct http_request *r);
@@ -115,7 +116,6 @@ void on_keys_make(struct http_request *r);
 void on_keys_remove(struct http_request *r);
 /* look.c */
 void on_servers_quarantine(struct http_request *r);
-void on_servers_release(struct http_request *r);
 void on_top(struct http_request *r);
 void on_log_patterns(struct http_request *r);
 void on_servers_evidence(struct http_request *r);

@@ -168,6 +168,7 @@ static bool run_retry(struct admin_context *c, json_t *args, struct str tail, js
         return err_set(e, ERR_CONFLICT, "message: it is waiting or being sent already");
     if (st.state == MESSAGE_SENT)
         return err_set(e, ERR_CONFLICT, "message: it was sent; send a new one instead");
+    st.expires_at = 0; /* the user wants it whatever time it is */
     if (!accept_again(c->db, id, &st, c->wall_ms, "asked for by the user", e))
         return false;
     c->changed.bits |= ADMIN_CHANGED_QUEUE;

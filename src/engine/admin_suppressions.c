@@ -4,20 +4,22 @@
 #include "base/alloc.h"
 #include "base/arena.h"
 #include "engine/admin_parts.h"
+#include "engine/revert.h"
 #include "mail/addr.h"
 #include "model/server.h"
 #include "store/accept.h"
+#include "store/events.h"
+#include "store/ids.h"
 #include "store/lists.h"
 #include "store/people.h"
 #include "store/reports.h"
 #include "store/servers.h"
 #include "store/suppression.h"
+#include "store/suspects.h"
 
-#include <stdlib.h>
+#include <stdio.h>
 
-#define REVERT_ROWS 25  /* the clock is read after as many */
-#define REVERT_MAX  500 /* of a trial */
-#define IMPORT_MAX  5000
+#define IMPORT_MAX 5000
 
 static bool read_reason(json_t *args, const char **out, struct err *e)
 {
@@ -125,51 +127,57 @@ static bool run_remove(struct admin_context *c, json_t *args, struct str tail, j
 
 /* ---- revert ---- */
 
-struct reverting {
-    uint64_t ids[REVERT_ROWS];
-    size_t n, seen, queued;
-};
-
-static bool collect(void *arg, const struct suppression *s)
+/* Nothing is written: what a run would take back. */
+static bool count_only(struct admin_context *c, const struct server *s, int64_t since,
+                       json_t **data_out, struct err *e)
 {
-    struct reverting *r = arg;
-    r->seen++;
-    if (s->message_id && r->n < REVERT_ROWS)
-        r->ids[r->n++] = s->message_id;
+    uint64_t suppressed = 0, bounced = 0;
+    if (!suspects_count(c->db, s->num, since, &suppressed, &bounced, e))
+        return false;
+    *data_out =
+        json_pack("{s:s, s:I, s:I, s:b, s:b}", "server", s->name, "reverted",
+                  (json_int_t)suppressed, "queued", (json_int_t)bounced, "more", 0, "dry_run", 1);
     return true;
 }
 
-/* A bounce taken back is queued again for the other servers. */
-static bool queue_again(struct admin_context *c, struct reverting *r, struct err *e)
+static bool note_reverted(struct admin_context *c, const char *server, const struct revert *r,
+                          struct err *e)
 {
-    for (size_t i = 0; i < r->n; i++) {
-        struct standing st;
-        if (!admin_standing(c, r->ids[i], &st, e))
-            return false;
-        if (!st.found || st.in_queue || st.state != MESSAGE_BOUNCED)
-            continue;
-        if (!accept_again(c->db, r->ids[i], &st, c->wall_ms, "its hard bounce was taken back", e))
-            return false;
-        r->queued++;
-        if (st.campaign_num)
-            changed_campaign(c, st.campaign_num);
-        c->changed.bits |= ADMIN_CHANGED_QUEUE;
-    }
-    return true;
+    char reason[200];
+    if (!r->reverted)
+        return true;
+    snprintf(reason, sizeof reason, "%zu addresses, %zu messages queued again, by %s", r->reverted,
+             r->queued, c->actor && *c->actor ? c->actor : "the user");
+    struct event ev = {.id = ids_next(c->ids, c->wall_ms),
+                       .at = c->wall_ms,
+                       .kind = STR("suppression.reverted"),
+                       .subject = str_of(server),
+                       .reason = str_of(reason)};
+    return events_append(c->db, &ev, e);
 }
 
-static bool revert_rows(struct admin_context *c, uint16_t server_num, int64_t since,
-                        struct reverting *r, bool *more_out, struct err *e)
+static bool revert_some(struct admin_context *c, const struct server *s, int64_t since,
+                        json_t **data_out, struct err *e)
 {
-    bool is_over = false;
+    struct revert r = {.server_num = s->num,
+                       .since = since,
+                       .now = c->wall_ms,
+                       .why = "its hard bounce was taken back"};
+    size_t reverted = 0, queued = 0;
     do {
-        r->n = 0;
-        if (!suppression_revert(c->db, server_num, since, false, c->wall_ms, REVERT_ROWS, collect,
-                                r, more_out, e) ||
-            !queue_again(c, r, e))
+        if (!revert_bite(c->db, &r, e))
             return false;
-        is_over = c->is_dry ? r->seen >= REVERT_MAX : time_is_over(c);
-    } while (*more_out && !is_over);
+        reverted += r.reverted;
+        queued += r.queued;
+    } while (r.more && !time_is_over(c));
+    r.reverted = reverted;
+    r.queued = queued;
+    if (!note_reverted(c, s->name, &r, e))
+        return false;
+    if (r.queued) /* finished campaigns run again */
+        c->changed.bits |= ADMIN_CHANGED_QUEUE | ADMIN_CHANGED_CAMPAIGNS;
+    *data_out = json_pack("{s:s, s:I, s:I, s:b}", "server", s->name, "reverted",
+                          (json_int_t)r.reverted, "queued", (json_int_t)r.queued, "more", r.more);
     return true;
 }
 
@@ -180,18 +188,13 @@ static bool run_revert(struct admin_context *c, json_t *args, struct str tail, j
     (void)tail;
     const char *name = NULL;
     int64_t since = 0;
+    bool dry = false;
     struct server *s = NULL;
-    bool more = false;
-    struct reverting r = {.n = 0};
-    if (!args_known(args, (const char *const[]){"server", "since", NULL}, e) ||
+    if (!args_known(args, (const char *const[]){"server", "since", "dry_run", NULL}, e) ||
         !args_need(args, "server", 4096, &name, e) || !args_time(args, "since", &since, e) ||
-        !servers_get(c->db, NULL, name, &s, e))
+        !args_bool(args, "dry_run", false, &dry, e) || !servers_get(c->db, NULL, name, &s, e))
         return false;
-    bool ok = revert_rows(c, s->num, since, &r, &more, e) &&
-              note_event(c, "suppression.reverted", name, e);
-    if (ok)
-        *data_out = json_pack("{s:s, s:I, s:I, s:b}", "server", name, "reverted",
-                              (json_int_t)r.seen, "queued", (json_int_t)r.queued, "more", more);
+    bool ok = dry ? count_only(c, s, since, data_out, e) : revert_some(c, s, since, data_out, e);
     server_free(&s);
     return ok;
 }
@@ -254,7 +257,7 @@ static const struct admin_entry entries[] = {
     {"suppression.add", run_add, false, false},
     {"suppression.import_rows", run_import_rows, false, true},
     {"suppression.remove", run_remove, false, false},
-    {"suppression.revert", run_revert, false, true},
+    {"suppression.revert", run_revert, false, false},
     {"public.unsubscribe", run_unsubscribe, false, false},
 };
 const struct admin_noun admin_suppressions = {entries, countof(entries)};

@@ -109,6 +109,7 @@ static void fleet_state(void *arg, uint16_t num, enum oper_state from, enum oper
     snprintf(data, sizeof data, "{\"from\":\"%s\",\"to\":\"%s\",\"until\":\"%s\"}",
              oper_state_name(from), oper_state_name(to), when);
     core_event(c, kind, o->server->server->name, reason, data);
+    whose_changed(c, num, from, to, reason, until);
     outlet_dirty(o);
 }
 
@@ -287,7 +288,7 @@ static bool start(struct core *c, struct err *e)
     c->fleet = fleet_new(&events, c, rand_u64(&c->rand), core_steady(c));
     fleet_set_regions(c->fleet, regions_builtin());
     if (!recover_ledger(c, db, e) || !config_load_first(c, db, e) || !quarantine_load(c, db, e) ||
-        !start_ledger(c, db, e) || !start_link(c, e) ||
+        !whose_load(c, db, e) || !start_ledger(c, db, e) || !start_link(c, e) ||
         !loop_on_signal(c->loop, SIGTERM, on_stop_signal, c, e) ||
         !loop_on_signal(c->loop, SIGHUP, on_hup, c, e))
         return false;
@@ -295,6 +296,7 @@ static bool start(struct core *c, struct err *e)
     reputing_start(c);
     campaigner_reload(c);
     janitor_start(c);
+    whose_start(c);
     hold_if_needed(c);
     log_event(LOG_NOTICE, "core.ready", "data=%s", c->cfg->data_dir);
     return true;

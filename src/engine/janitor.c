@@ -170,6 +170,7 @@ static void tick(void *arg)
     for (size_t i = 0; i < n; i++)
         probe_server(c, nums[i]);
     campaigner_tick(c);
+    whose_tick(c);
     if (boot - seconds < 1000)
         return;
     seconds = boot;

@@ -50,6 +50,8 @@ json_t *live_server(struct core *c, struct outlet *o)
                           number_or_null(v.latency_p50_ms), "latency_ms_p95",
                           number_or_null(v.latency_p95_ms), "handshakes", (json_int_t)o->handshakes,
                           "resumed", (json_int_t)o->resumed, "backlog", (int)o->n_backlog);
+    if (j)
+        json_object_set_new(j, "refusals", whose_figures(c, o->num));
     return j;
 }
 

@@ -231,6 +231,13 @@ static void reason(const struct ending *end, char *out, size_t size)
                  end->loss == LOSS_TIMEOUT ? "no answer in time" : "the connection was lost");
 }
 
+static uint64_t domain_hash(struct str key)
+{
+    ptrdiff_t at = str_rchr(key, '@');
+    struct str domain = at < 0 ? key : str_from_index(key, (size_t)at + 1);
+    return hash_bytes(domain.p, domain.n, 0);
+}
+
 static void report(struct job *j, const struct ending *end, const struct classification *cl)
 {
     struct core *c = j->core;
@@ -252,6 +259,8 @@ static void report(struct job *j, const struct ending *end, const struct classif
                        .wait_ms = cl->wait_ms,
                        .provider = j->provider,
                        .from_domain = str_of(j->class ? j->class->from_domain : ""),
+                       .recipient = j->box->hashes[j - j->box->jobs] | 1,
+                       .domain = domain_hash(j->item->key),
                        .why = why};
     fleet_report(c->fleet, &r, core_steady(c));
 }
@@ -388,12 +397,20 @@ void settle_attempt(struct job *j, const struct ending *end)
     j->last_wait_ms = cl.wait_ms;
     report(j, end, &cl);
     next_step(j, end, &st);
+    bool believed = fleet_believes(j->core->fleet, j->outlet->num, cl.verdict);
+    if (!believed) { /* the next server is asked, and its word taken */
+        st = (struct step){.kind = STEP_NEXT_SERVER, .state = MESSAGE_QUEUED};
+        j->last_verdict = VERDICT_FAILOVER;
+        j->last_permanent = false;
+    }
     reason(end, why, sizeof why);
     struct entry *x = begin_outcome(j, OUTCOME_ATTEMPT, st.state);
     fill_attempt(j, x, end, &cl);
     x->o.a.hard = st.hard;
     note_rule(j, x, &st);
     policies_act(j, &st, why);
+    if (!believed)
+        x->o.a.why = keep(j->core, STR("not believed: the server is suspect"), 80);
     x->ticket = j->has_intent && end->dot_left ? j->ticket : 0;
     journal_outcome(j, end, &cl, &st);
     count_result(j, &st, cl.verdict);

@@ -7,6 +7,7 @@
  *   outlet.c     connections of a server      session.c   one connection and its messages
  *   settle.c     what an end means            janitor.c   time, probes, calendars
  *   calls.c      operations from web          live.c      looking
+ *   whose.c      what follows a suspicion
  *   probe.c      server test and health probes
  *   policies.c   failure matrices of the groups */
 #ifndef ENGINE_STATE_H
@@ -27,6 +28,7 @@
 #include "fleet/fleet.h"
 #include "fleet/policy.h"
 #include "fleet/retry.h"
+#include "fleet/suspect.h"
 #include "link/link.h"
 #include "mail/template.h"
 #include "mail/token.h"
@@ -297,6 +299,7 @@ struct core {
     bool claiming[LANE_COUNT], claim_again[LANE_COUNT];
     int64_t next_due[LANE_COUNT]; /* steady ms */
 
+    struct whose *suspects; /* turned suspect, not in the ledger's hands yet */
     struct wake *journal_wake;
     struct timer *tick;
     int64_t swept_at; /* boot ms: events and spool */
@@ -455,6 +458,16 @@ void janitor_calendars(struct core *c);
 void janitor_open_calendar(struct core *c, struct quota *q, const char *zone);
 /* The day of a time zone that runs at this wall time. Reactor only: it changes TZ for a moment. */
 void janitor_day(const char *zone, int64_t wall_ms, int64_t *opened_out, int64_t *closes_out);
+
+/* whose.c */
+/* A server's state changed: it became suspect, or is believed again. */
+void whose_changed(struct core *c, uint16_t num, enum oper_state from, enum oper_state to,
+                   const char *reason, int64_t until);
+void whose_tick(struct core *c); /* begins what has to be taken back */
+/* Those that were suspect when the last run ended still are: read, then (with a ledger) begun. */
+bool whose_load(struct core *c, struct db *db, struct err *e) MUST_USE;
+void whose_start(struct core *c);
+json_t *whose_figures(struct core *c, uint16_t num); /* of `server show`: own and the others' */
 
 /* recover.c */
 bool recover_ledger(struct core *c, struct db *db, struct err *e) MUST_USE;

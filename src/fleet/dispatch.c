@@ -125,7 +125,7 @@ static bool keeps_turn(struct fleet *f, struct place *p, int64_t now_ms)
 {
     struct fserver *s = p->server;
     if (p->group->shares == SHARES_ELASTIC || strategy_has_key(p->group) || s->failures_in_row ||
-        s->slow_dot || s->single || s->state == OPER_HALF_OPEN)
+        s->slow_dot || s->single || s->state == OPER_HALF_OPEN || s->state == OPER_SUSPECT)
         return false;
     int64_t since = p->owed_since ? p->owed_since : now_ms;
     if (!f->is_dry)

@@ -62,6 +62,7 @@ static void free_server(struct fserver *s)
 {
     free_domains(s);
     quota_free(&s->quota);
+    free(s->suspicion);
     free(s);
 }
 
@@ -342,7 +343,7 @@ uint32_t fleet_transactions_of(struct fleet *f, uint16_t num, enum lane lane, in
 bool fleet_one_at_a_time(struct fleet *f, uint16_t num)
 {
     struct fserver *s = fleet_find(f, num);
-    return !s || s->is_cold || s->single || s->state == OPER_HALF_OPEN;
+    return !s || s->is_cold || s->single || s->state == OPER_HALF_OPEN || s->state == OPER_SUSPECT;
 }
 
 void fleet_undot(struct fleet *f, const struct hold *h, int64_t dot_at, int64_t now_ms)
@@ -378,7 +379,7 @@ uint32_t fleet_connections(struct fleet *f, uint16_t num, int64_t now_ms)
     struct fserver *s = fleet_find(f, num);
     if (!s || f->common_cause || s->admin != ADMIN_ACTIVE)
         return 0;
-    if (s->is_cold || s->state == OPER_HALF_OPEN)
+    if (s->is_cold || s->state == OPER_HALF_OPEN || s->state == OPER_SUSPECT)
         return health_may_send(s, now_ms) ? 1 : 0;
     if (!health_may_send(s, now_ms) && s->state != OPER_EXHAUSTED)
         return 0;

@@ -227,7 +227,8 @@ struct report {
     uint32_t provider;
     int code; /* of the reply; 0: none */
     struct str from_domain;
-    const char *why; /* for the reason of a state change; borrowed */
+    uint64_t recipient, domain; /* hashes of the key and its domain; recipient 0: not counted */
+    const char *why;            /* for the reason of a state change; borrowed */
 };
 
 void fleet_report(struct fleet *f, const struct report *r, int64_t now_ms);

@@ -38,7 +38,8 @@ static const uint16_t allowed[OPER_COUNT] = {
         TO(HEALTHY) | TO(RAMP) | TO(OPEN) | TO(MISCONFIGURED) | TO(EXHAUSTED) | TO(QUARANTINED),
     [OPER_OPEN] = TO(HALF_OPEN) | TO(HEALTHY) | TO(OPEN) | TO(MISCONFIGURED) | TO(EXHAUSTED),
     [OPER_HALF_OPEN] = TO(RAMP) | TO(OPEN) | TO(HEALTHY) | TO(MISCONFIGURED) | TO(EXHAUSTED),
-    [OPER_RAMP] = TO(HEALTHY) | TO(OPEN) | TO(MISCONFIGURED) | TO(EXHAUSTED) | TO(QUARANTINED),
+    [OPER_RAMP] =
+        TO(HEALTHY) | TO(SUSPECT) | TO(OPEN) | TO(MISCONFIGURED) | TO(EXHAUSTED) | TO(QUARANTINED),
     [OPER_EXHAUSTED] = TO(HEALTHY) | TO(OPEN) | TO(MISCONFIGURED) | TO(EXHAUSTED),
     [OPER_MISCONFIGURED] = TO(HALF_OPEN) | TO(HEALTHY) | TO(MISCONFIGURED) | TO(OPEN),
     [OPER_QUARANTINED] = TO(HEALTHY) | TO(RAMP) | TO(QUARANTINED),
@@ -54,6 +55,8 @@ void health_set_state(struct fleet *f, struct fserver *s, enum oper_state to, co
     s->until = until;
     if (reason != s->reason)
         snprintf(s->reason, sizeof s->reason, "%s", reason);
+    if (from == OPER_SUSPECT && to != from)
+        suspect_over(s, to, now_ms);
     if (to == OPER_HEALTHY)
         s->healthy_since = now_ms;
     if (to == OPER_OPEN)
@@ -75,6 +78,7 @@ bool health_may_send(struct fserver *s, int64_t now_ms)
     case OPER_HEALTHY:
     case OPER_DEGRADED:
     case OPER_RAMP: return true;
+    case OPER_SUSPECT: return suspect_is_testing(s);
     case OPER_HALF_OPEN: return s->probe_passed && (s->may_try || s->assigned > 0);
     default: return false;
     }
@@ -82,7 +86,7 @@ bool health_may_send(struct fserver *s, int64_t now_ms)
 
 uint32_t health_capacity(struct fserver *s, int64_t now_ms)
 {
-    if (s->is_cold || s->single || s->state == OPER_HALF_OPEN)
+    if (s->is_cold || s->single || s->state == OPER_HALF_OPEN || s->state == OPER_SUSPECT)
         return 1;
     uint32_t n = concurrency_cap(s, MAX(s->limits.max_connections, 1u));
     return s->slow_until > now_ms ? MAX(n / MAX(s->slow_divisor, 1u), 1u) : n;
@@ -464,6 +468,7 @@ void fleet_report(struct fleet *f, const struct report *r, int64_t now_ms)
         count_success(f, s, r, now_ms);
     if (s->state == OPER_HALF_OPEN)
         look_at_half_open(f, s, r, now_ms);
+    suspect_report(f, s, r, now_ms);
     if (!r->is_message && !r->is_probe)
         return;
     server_wake(f, s);
@@ -496,6 +501,10 @@ bool fleet_release(struct fleet *f, uint16_t num, const char *reason, int64_t no
 
 static bool tick_server(struct fleet *f, struct fserver *s, int64_t now_ms)
 {
+    if (s->state == OPER_SUSPECT) {
+        suspect_tick(f, s, now_ms);
+        return false;
+    }
     bool due = (s->state == OPER_OPEN || s->state == OPER_MISCONFIGURED) && now_ms >= s->until;
     /* A probe that ended while the fault was ours has decided nothing. */
     bool again = s->state == OPER_HALF_OPEN && !s->may_try && s->assigned == 0;

@@ -7,6 +7,7 @@
 #include "base/map.h"
 #include "fleet/fleet.h"
 #include "fleet/region.h"
+#include "fleet/suspect.h"
 
 #define LATENCIES      64
 #define HEALTH_SLOTS   6
@@ -94,6 +95,7 @@ struct fserver {
     bool opened_silently;  /* by faults without a word of the peer */
     struct cell cells[32]; /* mailbox providers (key) and From domains (hash) */
     bool has_cells;
+    struct suspicion *suspicion; /* suspect.c; NULL: no recipient yet */
     uint64_t answered, failures;
     int32_t latencies[LATENCIES];
     uint32_t n_latencies;
@@ -238,6 +240,13 @@ void health_counts(const struct fserver *s, int64_t now_ms, uint32_t *ok_out, ui
 
 /* fleet.c */
 void fleet_unassign(struct fserver *s, const struct hold *h);
+/* suspect.c */
+void suspect_report(struct fleet *f, struct fserver *s, const struct report *r, int64_t now_ms);
+/* SUSPECT: begins its probation when it is time, or lets it go when the others show the same. */
+void suspect_tick(struct fleet *f, struct fserver *s, int64_t now_ms);
+bool suspect_is_testing(const struct fserver *s); /* on probation: one message at a time */
+/* The server leaves SUSPECT for `to`: what was counted is forgotten. */
+void suspect_over(struct fserver *s, enum oper_state to, int64_t now_ms);
 
 /* dispatch.c */
 /* What stands against a place for this ask; BOUND_BUSY where nothing but work does. */

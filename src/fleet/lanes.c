@@ -22,7 +22,7 @@ uint32_t lanes_capacity(struct fserver *s, enum lane lane, int64_t now_ms)
 bool lanes_busy(struct fserver *s, enum lane lane, int64_t now_ms)
 {
     uint32_t n = lanes_capacity(s, lane, now_ms), assigned = 0;
-    if (s->is_cold || s->single || s->state == OPER_HALF_OPEN)
+    if (s->is_cold || s->single || s->state == OPER_HALF_OPEN || s->state == OPER_SUSPECT)
         return s->assigned >= n;
     for (int l = 0; l <= (int)lane; l++)
         assigned += s->assigned_in[l];

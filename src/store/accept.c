@@ -113,7 +113,8 @@ static bool read_queue(struct db *db, uint64_t id, struct standing *out, struct 
 
 static bool read_message(struct db *db, uint64_t id, struct standing *out, struct err *e)
 {
-    struct stmt *s = db_stmt(db, "SELECT lane, group_num, rcpt_key FROM message WHERE id = $1", e);
+    struct stmt *s =
+        db_stmt(db, "SELECT lane, group_num, rcpt_key, expires_at FROM message WHERE id = $1", e);
     bool row = false;
     if (!s)
         return false;
@@ -125,6 +126,7 @@ static bool read_message(struct db *db, uint64_t id, struct standing *out, struc
         out->lane = (enum lane)db_i64(s, 0);
         out->group_num = (uint32_t)db_i64(s, 1);
         str_copy(db_text(s, 2), out->key, sizeof(out->key));
+        out->expires_at = db_i64(s, 3);
     }
     db_reset(s);
     return true;
@@ -296,6 +298,7 @@ bool accept_again(struct db *db, uint64_t id, const struct standing *st, int64_t
                        .tries = st->tries + 1,
                        .due = wall_ms,
                        .first_at = wall_ms,
+                       .expires_at = st->expires_at,
                        .why = why};
     return insert_queue(db, &q, e) &&
            insert_result(db, id, q.tries, MESSAGE_QUEUED, wall_ms, why, e) &&

@@ -43,6 +43,7 @@ struct standing {
     uint32_t tries;      /* highest n of its results */
     enum message_state state;
     bool hard;            /* bounced: hard */
+    int64_t expires_at;   /* a single message's own; 0: none */
     char key[256];        /* of the recipient */
     const char *provider; /* its mailbox provider, by the caller: counted along; NULL: not known */
 };
@@ -51,8 +52,9 @@ bool accept_standing(struct db *db, uint64_t id, struct standing *out, struct er
 /* Takes a message out of the queue for good. The caller has made sure that nobody works on it. */
 bool accept_cancel(struct db *db, uint64_t id, const struct standing *st, int64_t wall_ms,
                    const char *why, struct err *e) MUST_USE;
-/* Puts a message that is over back into the queue, due now, its attempts counted from 0. A
- * campaign that was finished runs again. The word for it stays as a result of its own. */
+/* Puts a message that is over back into the queue, due now, its attempts counted from 0, with
+ * st->expires_at. A campaign that was finished runs again. The word for it stays as a result of its
+ * own. */
 bool accept_again(struct db *db, uint64_t id, const struct standing *st, int64_t wall_ms,
                   const char *why, struct err *e) MUST_USE;
 /* The messages of a campaign in these states (bits 1 << enum message_state), with an id above

@@ -235,6 +235,7 @@ static json_t *server_json(void *arg, struct db *db, struct stmt *s)
     json_object_set_new(j, "id", part_id("srv", (uint64_t)db_i64(s, C_ID)));
     json_object_set_new(j, "priority", json_integer(priority));
     json_object_set_new(j, "memberships", memberships);
+    json_object_set_new(j, "refusals", live_field(live, "refusals"));
     add_settings(j, s);
     return j;
 }
