@@ -23,8 +23,9 @@ bool db_begin(struct db *db, struct err *e) MUST_USE;  /* IMMEDIATE on a read-wr
 bool db_commit(struct db *db, struct err *e) MUST_USE; /* false: rolled back; ERR_FULL on ENOSPC;
                                                          a failed fsync ends the process */
 /* As db_begin, but the commit is not synced: after a power failure the newest such transactions may
- * be gone, from the end and each as a whole. The next synced commit of the handle, or db_sync, makes
- * all before it durable. For long work in bites (imports) that is answered once, at its end. */
+ * be gone, from the end and each as a whole. The next synced commit of the handle, or db_sync,
+ * makes all before it durable. For long work in bites (imports) that is answered once, at its end.
+ */
 bool db_begin_lazy(struct db *db, struct err *e) MUST_USE;
 bool db_sync(struct db *db, struct err *e) MUST_USE; /* outside of a transaction */
 void db_rollback(struct db *db);

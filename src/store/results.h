@@ -29,8 +29,8 @@ struct outcome {
     uint32_t attempts, tries, resends;
     uint16_t keep_server;
     int64_t first_at, expires_at;
-    struct str queue_why;      /* LATER: what it waits for */
-    uint32_t via_group; /* the group whose server it was given to; 0: not known (after a crash) */
+    struct str queue_why; /* LATER: what it waits for */
+    uint32_t via_group;   /* the group whose server it was given to; 0: not known (after a crash) */
     uint32_t credential_num;
     bool took;                 /* counts in its server's quota */
     int64_t took_at;           /* steady ms */
