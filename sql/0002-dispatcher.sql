@@ -229,3 +229,6 @@ CREATE TABLE quarantine (
 -- ---- looking: attempts that were not accepted (verdict 1 is accepted, 0 no attempt)
 
 CREATE INDEX result_trouble ON result (at) WHERE verdict > 1;
+
+-- What a server sent in all, without reading the counts of every campaign.
+CREATE INDEX tally_server ON tally (server_num, kind) WHERE provider = '';

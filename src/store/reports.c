@@ -101,13 +101,17 @@ bool part_page(struct db *db, struct stmt *s, uint64_t limit, int key_col, part_
     json_t *data = json_array(), *last = json_null(), *next = NULL;
     bool row = false, ok;
     while ((ok = db_step(s, &row, e)) && row) {
+        json_t *one = make(arg, db, s);
+        if (!one)
+            continue;
         if (json_array_size(data) == limit) {
+            json_decref(one);
             next = json_incref(last);
             break;
         }
         json_decref(last);
         last = part_column(s, key_col);
-        json_array_append_new(data, make(arg, db, s));
+        json_array_append_new(data, one);
     }
     db_reset(s);
     json_decref(last);

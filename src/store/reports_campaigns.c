@@ -72,57 +72,55 @@ static json_t *reason_of(struct stmt *s, const json_t *live)
     return part_column(s, C_REASON);
 }
 
+struct campaigns_wanted {
+    const json_t *live;
+    const char *state; /* as shown, so stalled too; NULL: any */
+};
+
 static json_t *campaign_json(void *arg, struct db *db, struct stmt *s)
 {
     (void)db;
-    const json_t *live = live_of(arg, db_i64(s, C_NUM));
+    const struct campaigns_wanted *wanted = arg;
+    const json_t *live = live_of(wanted->live, db_i64(s, C_NUM));
+    const char *state = state_of((enum campaign_state)db_i64(s, C_STATE), live);
+    if (wanted->state && strcmp(wanted->state, state) != 0)
+        return NULL;
     json_t *group = db_i64(s, C_GROUP_NUM) ? part_column(s, C_GROUP) : json_null();
     return json_pack(
         "{s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:o}", "name",
-        part_column(s, C_NAME), "id", part_id("cmp", (uint64_t)db_i64(s, C_ID)), "state",
-        state_of((enum campaign_state)db_i64(s, C_STATE), live), "reason", reason_of(s, live),
-        "list", part_column(s, C_LIST), "template", part_column(s, C_TEMPLATE), "group", group,
-        "stream", lane_name((enum lane)db_i64(s, C_LANE)), "from", part_column(s, C_FROM),
-        "reply_to", part_column(s, C_REPLY_TO), "deadline", part_time(db_i64(s, C_DEADLINE)),
-        "recipients", (json_int_t)db_i64(s, C_RECIPIENTS), "created_at",
-        part_time(db_i64(s, C_CREATED)), "started_at", part_time(db_i64(s, C_STARTED)),
-        "finished_at", part_time(db_i64(s, C_FINISHED)), "tags", part_lines(s, C_TAGS));
+        part_column(s, C_NAME), "id", part_id("cmp", (uint64_t)db_i64(s, C_ID)), "state", state,
+        "reason", reason_of(s, live), "list", part_column(s, C_LIST), "template",
+        part_column(s, C_TEMPLATE), "group", group, "stream",
+        lane_name((enum lane)db_i64(s, C_LANE)), "from", part_column(s, C_FROM), "reply_to",
+        part_column(s, C_REPLY_TO), "deadline", part_time(db_i64(s, C_DEADLINE)), "recipients",
+        (json_int_t)db_i64(s, C_RECIPIENTS), "created_at", part_time(db_i64(s, C_CREATED)),
+        "started_at", part_time(db_i64(s, C_STARTED)), "finished_at",
+        part_time(db_i64(s, C_FINISHED)), "tags", part_lines(s, C_TAGS));
 }
 
-/* By the state that is shown, which may be stalled; so a page can be short although more follow. */
-static void keep_state(json_t *data, const char *state)
-{
-    for (size_t i = json_array_size(data); i-- > 0;) {
-        const char *has = json_string_value(json_object_get(json_array_get(data, i), "state"));
-        if (!has || strcmp(has, state) != 0)
-            json_array_remove(data, i);
-    }
-}
-
+/* All rows are looked at until the page is full: the state that is shown is not in the table. */
 bool report_campaigns(struct db *db, const struct report_page *p, const json_t *live, json_t **out,
                       struct err *e)
 {
-    union {
-        const json_t *in;
-        void *out;
-    } arg = {live};
-    bool ok = part_select(
-        db, "SELECT " CAMPAIGN_COLUMNS CAMPAIGN_FROM " WHERE c.name > $1 ORDER BY c.name LIMIT $2",
-        p, C_NAME, campaign_json, arg.out, out, e);
-    if (ok && p->filter)
-        keep_state(json_object_get(*out, "data"), p->filter);
+    struct campaigns_wanted wanted = {.live = live, .state = p->filter};
+    bool begun;
+    if (!part_begin(db, &begun, e))
+        return false;
+    struct stmt *s = db_stmt(
+        db, "SELECT " CAMPAIGN_COLUMNS CAMPAIGN_FROM " WHERE c.name > $1 ORDER BY c.name", e);
+    if (s)
+        db_bind_cstr(s, 1, p->after ? p->after : "");
+    bool ok = s && part_page(db, s, part_limit(p), C_NAME, campaign_json, &wanted, out, e);
+    part_end(db, begun);
     return ok;
 }
 
 bool report_campaign(struct db *db, const char *name, const json_t *live, json_t **out,
                      struct err *e)
 {
-    union {
-        const json_t *in;
-        void *out;
-    } arg = {live};
+    struct campaigns_wanted wanted = {.live = live};
     return part_select_one(db, "SELECT " CAMPAIGN_COLUMNS CAMPAIGN_FROM " WHERE c.name = $1",
-                           "campaign", name, campaign_json, arg.out, out, e);
+                           "campaign", name, campaign_json, &wanted, out, e);
 }
 
 /* ---- figures ---- */

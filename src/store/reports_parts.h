@@ -18,10 +18,10 @@ bool part_begin(struct db *db, bool *begun_out, struct err *e) MUST_USE;
 void part_end(struct db *db, bool begun);
 
 uint64_t part_limit(const struct report_page *p);
-/* Turns the row that stands into JSON; may run other statements. */
+/* Turns the row that stands into JSON; may run other statements. NULL: not for this page. */
 typedef json_t *part_make(void *arg, struct db *db, struct stmt *s);
 /* Runs a query for one page: column key_col is the cursor. The query must be ordered by that
- * column and ask for limit + 1 rows. */
+ * column and ask for limit + 1 rows, or for all when *make leaves some out. */
 bool part_page(struct db *db, struct stmt *s, uint64_t limit, int key_col, part_make *make,
                void *arg, json_t **out, struct err *e) MUST_USE;
 /* The whole of it for a query whose $1 is the cursor (a text; p->after or "") and $2 the rows. */
