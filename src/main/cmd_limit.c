@@ -9,7 +9,7 @@ static const struct column columns[] = {
     {"SECOND", "per_second", FORM_COUNT, true}, {"MINUTE", "per_minute", FORM_COUNT, true},
     {"HOUR", "per_hour", FORM_COUNT, true},     {"DAY", "per_day", FORM_COUNT, true},
     {"MONTH", "per_month", FORM_COUNT, true},   {"CALENDAR", "calendar", FORM_TEXT, true},
-    {"USED", "quota", FORM_TEXT, true},         {NULL, NULL, FORM_TEXT, false},
+    {"USED", "quota", FORM_QUOTA, true},        {NULL, NULL, FORM_TEXT, false},
 };
 
 int cmd_limit_set(struct cmd *c)
