@@ -28,6 +28,8 @@ void place_leave(struct fleet *f, struct place *p, enum bound why, int64_t until
         p->finish = p->node.key;
         heap_remove(&p->tier->heap, &p->node);
     }
+    p->group->n_passed -= p->state == PLACE_PASSED;
+    p->group->n_passed += why == BOUND_BUSY;
     p->state = why == BOUND_BUSY ? PLACE_PASSED : PLACE_OFF;
     p->off_bound = why;
     p->off_until = until;
@@ -42,6 +44,7 @@ void place_return(struct fleet *f, struct place *p)
     if (p->state == PLACE_IN)
         return;
     heap_remove(&f->wake, &p->wake);
+    p->group->n_passed -= p->state == PLACE_PASSED;
     p->finish = strategy_has_key(p->group) ? strategy_key(p) : MAX(p->finish, p->tier->vtime);
     p->state = PLACE_IN;
     p->owed_since = 0;
@@ -106,7 +109,7 @@ static bool stays(struct fleet *f, struct place *p, int64_t now_ms)
 {
     int64_t until = 0;
     enum bound b = against_all(p, now_ms, &until);
-    if (b != BOUND_NONE)
+    if (b != BOUND_NONE && !f->is_dry)
         place_leave(f, p, b, until);
     return b == BOUND_NONE;
 }
@@ -143,16 +146,36 @@ static void fill_hold(struct hold *h, const struct place *p, const struct ask *a
                        .provider = a->provider};
 }
 
-static void advance(struct fleet *f, struct place *p, int64_t now_ms)
+/* Long before the tier's time runs out it begins again at zero. */
+static void begin_time_again(struct fgroup *g, struct tier *t)
+{
+    int64_t by = t->vtime;
+    for (size_t i = 0; i < g->n_places; i++) {
+        struct place *p = &g->places[i];
+        if (p->tier != t)
+            continue;
+        p->finish = MAX(p->finish - by, INT64_C(0));
+        if (p->state == PLACE_IN)
+            p->node.key = MAX(p->node.key - by, INT64_C(0));
+    }
+    t->vtime = 0;
+}
+
+static void advance(struct place *p, int64_t now_ms)
 {
     int64_t step = (int64_t)((double)FINISH_SCALE / MAX(strategy_weight(p, now_ms), 0.001));
     p->owed_since = 0;
     p->group->rotate_sent++;
-    if (p->state == PLACE_IN && !strategy_has_key(p->group)) {
+    if (strategy_has_key(p->group))
+        return;
+    if (p->state == PLACE_IN) {
         p->tier->vtime = MAX(p->tier->vtime, p->node.key);
         heap_rekey(&p->tier->heap, &p->node, p->node.key + MAX(step, 1));
+    } else {
+        p->finish = MAX(p->finish, p->tier->vtime) + MAX(step, 1);
     }
-    (void)f;
+    if (p->tier->vtime > INT64_MAX / 2)
+        begin_time_again(p->group, p->tier);
 }
 
 static void take(struct fleet *f, struct place *p, const struct ask *a, int64_t now_ms,
@@ -166,7 +189,7 @@ static void take(struct fleet *f, struct place *p, const struct ask *a, int64_t 
     fill_hold(&out->hold, p, a);
     if (f->is_dry)
         return;
-    advance(f, p, now_ms);
+    advance(p, now_ms);
     s->assigned++;
     s->assigned_in[a->lane]++;
     quota_reserve(&s->quota, a->lane, now_ms);
@@ -232,9 +255,10 @@ static bool pick_in_tier(struct fleet *f, struct tier *t, const struct look *k, 
     bool done = false;
     for (struct heap_node *n = heap_min(&t->heap); n && !done; n = heap_min(&t->heap)) {
         struct place *p = container_of(n, struct place, node);
-        if (!stays(f, p, now_ms))
+        bool out_for_all = !stays(f, p, now_ms);
+        if (out_for_all && !f->is_dry)
             continue;
-        bool barred = is_barred(f, p, k, now_ms);
+        bool barred = out_for_all || is_barred(f, p, k, now_ms);
         bool busy = !barred && lanes_busy(p->server, k->ask->lane, now_ms);
         if (!barred && !busy) {
             take(f, p, k->ask, now_ms, out);
@@ -254,6 +278,26 @@ static bool pick_in_tier(struct fleet *f, struct tier *t, const struct look *k, 
     return done;
 }
 
+/* Bulk has passed a busy server by; what is kept of it for a higher lane is there all the same. */
+static bool pick_passed(struct fleet *f, struct fgroup *g, struct tier *t, const struct look *k,
+                        int64_t now_ms, struct pick *out)
+{
+    struct place *best = NULL;
+    if (k->ask->lane == LANE_BULK || g->n_passed == 0)
+        return false;
+    for (size_t i = 0; i < g->n_places; i++) {
+        struct place *p = &g->places[i];
+        if (p->state != PLACE_PASSED || p->tier != t || (best && best->finish <= p->finish) ||
+            lanes_busy(p->server, k->ask->lane, now_ms) || !stays(f, p, now_ms) ||
+            is_barred(f, p, k, now_ms))
+            continue;
+        best = p;
+    }
+    if (best)
+        take(f, best, k->ask, now_ms, out);
+    return best != NULL;
+}
+
 /* ---- nobody can: on what does it hang? */
 
 struct census { /* of the places of a group */
@@ -270,7 +314,10 @@ enum bound dispatch_bound(struct fleet *f, struct place *p, const struct look *k
     enum quota_window w = QUOTA_HOUR;
     if (b != BOUND_NONE)
         return b;
-    if (p->state == PLACE_OFF) {
+    b = against_all(p, now_ms, &bar->until); /* what it is off for may have changed since */
+    if (b != BOUND_NONE && b != BOUND_QUOTA)
+        return b;
+    if (b == BOUND_NONE && p->state == PLACE_OFF) {
         bar->until = p->off_until;
         return p->off_bound;
     }
@@ -391,7 +438,8 @@ static bool pick_in_tiers(struct fleet *f, struct fgroup *g, struct look *k, int
                           struct pick *out)
 {
     for (size_t t = 0; t < g->n_tiers; t++)
-        if (pick_in_tier(f, &g->tiers[t], k, now_ms, out))
+        if (pick_in_tier(f, &g->tiers[t], k, now_ms, out) ||
+            pick_passed(f, g, &g->tiers[t], k, now_ms, out))
             return true;
     return false;
 }

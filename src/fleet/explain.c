@@ -35,7 +35,7 @@ static void look_at(struct fleet *f, struct place *p, const struct look *k, int6
     struct limit_bar bar;
     *r = (struct server_reason){.server_num = p->server->num, .group_num = p->group->num};
     r->bound = dispatch_bound(f, p, k, now_ms, &bar);
-    if (r->bound == BOUND_BUSY && p->state == PLACE_IN)
+    if (r->bound == BOUND_BUSY && p->state != PLACE_OFF)
         r->bound = dispatch_standing(p, k->ask->lane, now_ms);
     r->eligible = r->bound == BOUND_NONE;
     say(p->server, r, &bar);

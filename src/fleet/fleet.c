@@ -207,7 +207,37 @@ static void make_tiers(struct fgroup *g, int64_t now_ms)
         g->places[i].tier = strategy_tier(&g->places[i], now_ms);
 }
 
-static void add_places(struct fleet *f, struct fgroup *g, const struct group *c, int64_t now_ms)
+/* Its settings are read again for every change of anything: the turn of a member that stays goes on
+ * where it was. */
+static void inherit_turn(struct place *p, const struct fgroup *old)
+{
+    list_each(it, &p->server->places)
+    {
+        const struct place *o = list_entry(it, struct place, link);
+        if (o->group != old || o->tier->level != p->tier->level)
+            continue;
+        int64_t at = o->state == PLACE_IN ? o->node.key : o->finish;
+        double behind = (double)MAX(at - o->tier->vtime, INT64_C(0)) * o->weight / p->weight;
+        p->finish = p->tier->vtime + (int64_t)behind;
+    }
+}
+
+static void inherit_time(struct fgroup *g, const struct fgroup *old)
+{
+    bool same = old && old->strategy == g->strategy && !strategy_has_key(g);
+    for (size_t t = 0; same && t < g->n_tiers; t++)
+        for (size_t o = 0; o < old->n_tiers; o++)
+            if (old->tiers[o].level == g->tiers[t].level)
+                g->tiers[t].vtime = old->tiers[o].vtime;
+    for (size_t i = 0; i < g->n_places; i++) {
+        g->places[i].finish = g->places[i].tier->vtime;
+        if (same)
+            inherit_turn(&g->places[i], old);
+    }
+}
+
+static void add_places(struct fleet *f, struct fgroup *g, const struct group *c,
+                       const struct fgroup *old, int64_t now_ms)
 {
     g->places = alloc_many(struct place, c->n_members);
     for (size_t i = 0; i < c->n_members; i++) {
@@ -224,6 +254,7 @@ static void add_places(struct fleet *f, struct fgroup *g, const struct group *c,
         list_init(&p->link);
     }
     make_tiers(g, now_ms);
+    inherit_time(g, old);
     for (size_t i = 0; i < g->n_places; i++) {
         list_push_back(&g->places[i].server->places, &g->places[i].link);
         place_return(f, &g->places[i]);
@@ -256,7 +287,7 @@ void fleet_set_group(struct fleet *f, const struct group *c, int64_t now_ms)
     g->fallbacks = alloc_many(uint32_t, c->n_fallbacks);
     for (size_t i = 0; i < c->n_fallbacks; i++)
         g->fallbacks[i] = c->fallbacks[i];
-    add_places(f, g, c, now_ms);
+    add_places(f, g, c, old, now_ms);
     if (old) {
         inherit(g, old);
         free_group(f, old);
@@ -264,6 +295,7 @@ void fleet_set_group(struct fleet *f, const struct group *c, int64_t now_ms)
     map_u64_set(f->groups, c->num, g);
     if (g->urgent_until)
         fleet_expect_transactional(f, g->num, g->urgent_until);
+    rotation_begin(f, g, now_ms);
     for (size_t i = 0; i < g->n_places; i++)
         f->events.on_ready(f->arg, g->places[i].server->num);
 }
@@ -308,8 +340,7 @@ bool fleet_dot(struct fleet *f, const struct hold *h, int64_t now_ms, int64_t *w
         return false;
     }
     quota_take(&s->quota, (enum lane)h->lane, now_ms);
-    if (h->kinds)
-        limits_take(f, h, now_ms);
+    limits_take(f, h, now_ms);
     return true;
 }
 
@@ -350,7 +381,7 @@ void fleet_undot(struct fleet *f, const struct hold *h, int64_t dot_at, int64_t 
 {
     struct fserver *s = fleet_find(f, h->server_num);
     check(s != NULL);
-    quota_give_back(&s->quota, now_ms, dot_at);
+    quota_give_back(&s->quota, (enum lane)h->lane, now_ms, dot_at);
     quota_reserve(&s->quota, (enum lane)h->lane, now_ms);
     limits_undot(f, h, dot_at, now_ms);
 }

@@ -439,7 +439,7 @@ void fleet_report(struct fleet *f, const struct report *r, int64_t now_ms)
         limits_settle(f, s, r, now_ms);
     }
     if (!r->is_ours) {
-        strategy_latency(s, r);
+        strategy_latency(f, s, r);
         concurrency_report(s, r);
     }
     strategy_update(f, s, now_ms);

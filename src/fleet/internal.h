@@ -60,6 +60,7 @@ struct fserver {
     uint32_t assigned_in[LANE_COUNT];
     struct list places; /* its struct place in every group */
     int64_t latency_us; /* smoothed, refusals as its slowest decile; 0: none yet */
+    int64_t weighed_at; /* health factor: once a weighing, whatever the number of its groups */
     double concurrency; /* transactions at a time it has earned; 0: as configured */
     uint32_t ended_after, n_ended_after; /* 421 after so many messages, seen so often in a row */
     uint32_t learned_most;               /* messages a connection; 0: none learned */
@@ -138,6 +139,7 @@ struct fgroup {
     size_t n_places;
     struct tier *tiers; /* lowest level first */
     size_t n_tiers;
+    uint32_t n_passed; /* places that are PASSED */
     enum sticky sticky;
     int64_t urgent_until; /* transactional mail was asked for */
     /* rotation */
@@ -162,6 +164,7 @@ struct fleet {
     uint32_t n_scopes[LIMIT_KINDS];
     bool is_dry;          /* explaining: nothing is taken, no turn is noted */
     int64_t weighed_at;   /* adaptive weights were computed */
+    int64_t typical_us;   /* the mean latency of the slowest server that answers; 0: none yet */
     struct heap wake;     /* places that are off until a time */
     struct place **aside; /* room for pick_in_tier */
     size_t cap_aside;
@@ -171,7 +174,7 @@ struct fleet {
     int64_t answered_at;  /* any server */
 };
 
-#define FINISH_SCALE (1 << 20)
+#define FINISH_SCALE (INT64_C(1) << 30)
 
 struct fserver *fleet_find(const struct fleet *f, uint16_t num);
 struct fgroup *fleet_find_group(const struct fleet *f, uint32_t num);
@@ -202,14 +205,16 @@ double strategy_weight(const struct place *p, int64_t now_ms);     /* with all i
 /* What is assigned to the server has changed: keys and levels of its places follow. */
 void strategy_update(struct fleet *f, struct fserver *s, int64_t now_ms);
 void strategy_tick(struct fleet *f, int64_t now_ms);
-void strategy_latency(struct fserver *s, const struct report *r);
+void strategy_latency(const struct fleet *f, struct fserver *s, const struct report *r);
 
 /* rotation.c */
 void rotation_tick(struct fleet *f, int64_t now_ms);
+void rotation_begin(struct fleet *f, struct fgroup *g, int64_t now_ms); /* its places are new */
 
 /* lanes.c */
 bool lanes_keep_reserve(const struct fserver *s, int64_t now_ms);
 uint32_t lanes_capacity(struct fserver *s, enum lane lane, int64_t now_ms);
+void lanes_tick(struct fleet *f, int64_t now_ms);
 bool lanes_busy(struct fserver *s, enum lane lane, int64_t now_ms);
 void lanes_note_ask(struct fleet *f, struct fgroup *g, enum lane lane, int64_t now_ms);
 

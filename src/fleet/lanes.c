@@ -32,6 +32,16 @@ bool lanes_busy(struct fserver *s, enum lane lane, int64_t now_ms)
     return assigned >= n * (1 + AHEAD);
 }
 
+/* An hour after the last transactional ask the part of the quota is bulk's again. */
+void lanes_tick(struct fleet *f, int64_t now_ms)
+{
+    for (size_t i = 0; i < f->n_servers; i++) {
+        struct fserver *s = f->servers[i];
+        if (s && s->quota.keeps_reserve)
+            s->quota.keeps_reserve = lanes_keep_reserve(s, now_ms);
+    }
+}
+
 void lanes_note_ask(struct fleet *f, struct fgroup *g, enum lane lane, int64_t now_ms)
 {
     if (lane != LANE_TRANSACTIONAL || f->is_dry || g->urgent_until > now_ms + URGENT_AGAIN)

@@ -185,6 +185,11 @@ void limits_take(struct fleet *f, const struct hold *h, int64_t now_ms)
 {
     for (int k = LIMIT_GROUP; k < LIMIT_KINDS; k++) {
         struct quota *q = held(f, h, k);
+        struct scope *late = q ? NULL : scope_of(f, h, (enum limit_kind)k);
+        if (late) { /* set while it was on its way: it may still go, and counts */
+            q = &late->quota;
+            quota_reserve(q, (enum lane)h->lane, now_ms);
+        }
         if (q)
             quota_take(q, (enum lane)h->lane, now_ms);
     }
@@ -196,7 +201,7 @@ void limits_undot(struct fleet *f, const struct hold *h, int64_t dot_at, int64_t
         struct quota *q = held(f, h, k);
         if (!q)
             continue;
-        quota_give_back(q, now_ms, dot_at);
+        quota_give_back(q, (enum lane)h->lane, now_ms, dot_at);
         quota_reserve(q, (enum lane)h->lane, now_ms);
     }
 }
@@ -206,7 +211,7 @@ static void settle_one(struct quota *q, const struct report *r, enum lane lane, 
     bool refused = r->verdict != VERDICT_ACCEPTED && r->verdict != VERDICT_UNCERTAIN;
     if (r->dot_left) {
         if (refused && q->counts == COUNTS_ACCEPTED)
-            quota_give_back(q, now_ms, r->dot_at);
+            quota_give_back(q, lane, now_ms, r->dot_at);
     } else if (q->counts != COUNTS_ACCEPTED && r->phase >= PHASE_MAIL) {
         quota_take(q, lane, now_ms);
     } else {

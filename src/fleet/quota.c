@@ -60,7 +60,8 @@ void quota_configure(struct quota *q, const struct limits *c, int64_t now_ms)
         make_month(q, now_ms);
     for (int w = 0; w < QUOTA_WINDOWS; w++) {
         struct quota_line *l = &q->lines[w];
-        bool calendar = limits[w] && c->calendar && w >= QUOTA_DAY;
+        bool counted = limits[w] || (w == QUOTA_MONTH && q->counts_month);
+        bool calendar = counted && c->calendar && w >= QUOTA_DAY;
         if (calendar && !l->is_calendar) { /* until it is opened all that is known counts */
             l->opened_at = l->closes_at = 0;
             l->used = window_used(&l->window, now_ms);
@@ -276,7 +277,15 @@ void quota_take(struct quota *q, enum lane lane, int64_t now_ms)
     }
 }
 
-void quota_give_back(struct quota *q, int64_t now_ms, int64_t at_ms)
+static void give_back_urgent(struct quota_line *l, int64_t now_ms, int64_t at_ms)
+{
+    if (l->urgent.counts)
+        window_take_back(&l->urgent, now_ms, at_ms, 1);
+    if (l->urgent_used && at_ms >= l->opened_at)
+        l->urgent_used--;
+}
+
+void quota_give_back(struct quota *q, enum lane lane, int64_t now_ms, int64_t at_ms)
 {
     for (int w = QUOTA_HOUR; w < QUOTA_WINDOWS; w++) {
         struct quota_line *l = &q->lines[w];
@@ -284,6 +293,8 @@ void quota_give_back(struct quota *q, int64_t now_ms, int64_t at_ms)
             window_take_back(&l->window, now_ms, at_ms, 1);
         if (l->is_calendar && l->used && at_ms >= l->opened_at)
             l->used--;
+        if (lane == LANE_TRANSACTIONAL)
+            give_back_urgent(l, now_ms, at_ms);
     }
 }
 
@@ -306,6 +317,7 @@ void quota_count_month(struct quota *q, bool is_calendar, int64_t now_ms)
     struct quota_line *l = &q->lines[QUOTA_MONTH];
     if (!l->window.counts)
         make_month(q, now_ms);
+    q->counts_month = true;
     if (is_calendar && !l->is_calendar)
         l->used = window_used(&l->window, now_ms);
     l->is_calendar |= is_calendar;

@@ -41,6 +41,7 @@ struct quota {
     enum counts counts;
     enum spread spread;
     double phase;       /* 0..1: where in its pace it begins when a calendar window opens */
+    bool counts_month;  /* for a volume that is paid for, whatever its limit */
     bool keeps_reserve; /* transactional mail may come: its part of each quota is kept */
 };
 
@@ -73,7 +74,7 @@ bool quota_may_dot(struct quota *q, int64_t now_ms, uint32_t ahead, int64_t *whe
 /* The dot leaves (or, for counts = attempts without a dot, the attempt ends): reserved -> used. */
 void quota_take(struct quota *q, enum lane lane, int64_t now_ms);
 /* The message that took at `at_ms` was refused and the server counts accepted ones only. */
-void quota_give_back(struct quota *q, int64_t now_ms, int64_t at_ms);
+void quota_give_back(struct quota *q, enum lane lane, int64_t now_ms, int64_t at_ms);
 uint64_t quota_used(struct quota *q, enum quota_window w, int64_t now_ms); /* with reserved */
 /* What was counted in a window, whether it has a limit or not; a month only when it is counted. */
 uint64_t quota_counted(struct quota *q, enum quota_window w, int64_t now_ms);

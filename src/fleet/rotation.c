@@ -49,6 +49,12 @@ static void move_on(struct fgroup *g, int64_t now_ms)
     g->rotate_sent = 0;
 }
 
+void rotation_begin(struct fleet *f, struct fgroup *g, int64_t now_ms)
+{
+    if (g->rotate_active && g->n_places)
+        choose_set(f, g, now_ms);
+}
+
 static void rotate(struct fleet *f, struct fgroup *g, int64_t now_ms)
 {
     if (!g->rotate_active || g->n_places == 0)

@@ -14,6 +14,7 @@
 #define WEIGH_ANSWERS  20 /* fewer answers in the last minute decide nothing */
 #define UNKNOWN_US     1000
 #define REFUSAL_US     1000000 /* the slowest decile of a server that has answered nothing yet */
+#define REFUSAL_TIMES  4       /* the typical latency of the slowest */
 #define RESERVE_LEVEL  ((uint64_t)1 << 62)
 #define LEVEL_INCLUDED 0
 
@@ -141,13 +142,17 @@ static void weigh(struct fserver *s, int64_t median_us, int64_t now_ms)
     uint32_t ok = 0, bad = 0;
     health_counts(s, now_ms, &ok, &bad);
     bool moves = s->state != OPER_HEALTHY && s->state != OPER_DEGRADED;
-    if (moves || ok + bad < WEIGH_ANSWERS)
+    bool few = ok + bad < WEIGH_ANSWERS;
+    if (moves || s->weighed_at == now_ms || (few && (bad || !ok)))
         return; /* one owner a signal: the breaker has it */
+    s->weighed_at = now_ms;
     double well = (double)ok / (ok + bad);
     double slow = median_us && s->latency_us > 2 * median_us
                       ? 2.0 * (double)median_us / (double)s->latency_us
                       : 1;
     double want = MAX(well * well * slow, FACTOR_LEAST), is = s->factors[FACTOR_HEALTH].value;
+    if (few) /* a small share brings few answers: they may speak for it, not against it */
+        want = MAX(want, is);
     is = want < is ? MAX(want, is * (1 - STEP_DOWN)) : MIN(want, is + STEP_UP);
     char why[96];
     snprintf(why, sizeof why, "%.0f %% of %u answered well, %lld ms (median %lld)", well * 100,
@@ -156,11 +161,28 @@ static void weigh(struct fserver *s, int64_t median_us, int64_t now_ms)
     snprintf(s->factors[FACTOR_HEALTH].reason, sizeof s->factors[FACTOR_HEALTH].reason, "%s", why);
 }
 
+/* The mean latency of the slowest server that answers. */
+static int64_t typical_latency(const struct fleet *f)
+{
+    int64_t slowest_us = 0;
+    for (size_t i = 0; i < f->n_servers; i++) {
+        const struct fserver *s = f->servers[i];
+        uint32_t n = s ? MIN(s->n_latencies, (uint32_t)LATENCIES) : 0;
+        int64_t sum = 0;
+        for (uint32_t k = 0; k < n; k++)
+            sum += s->latencies[k];
+        slowest_us = MAX(slowest_us, n ? sum * 1000 / n : 0);
+    }
+    return slowest_us;
+}
+
 void strategy_tick(struct fleet *f, int64_t now_ms)
 {
     if (now_ms - f->weighed_at < WEIGH_MS)
         return;
     f->weighed_at = now_ms;
+    f->typical_us = typical_latency(f);
+    lanes_tick(f, now_ms);
     size_t pos = 0;
     uint64_t key = 0;
     void *v = NULL;
@@ -187,13 +209,20 @@ static int64_t slowest_decile_us(const struct fserver *s)
     return n ? MAX(sorted[n * 9 / 10], INT64_C(10000)) : REFUSAL_US;
 }
 
-void strategy_latency(struct fserver *s, const struct report *r)
+/* Of the fleet, not of itself alone: whoever is fast at refusing has fast deciles too, and is idle
+ * at once. */
+static int64_t refusal_us(const struct fleet *f, const struct fserver *s)
+{
+    return MAX(slowest_decile_us(s), REFUSAL_TIMES * f->typical_us);
+}
+
+void strategy_latency(const struct fleet *f, struct fserver *s, const struct report *r)
 {
     bool ok = r->verdict == VERDICT_ACCEPTED && r->latency_ms >= 0;
     bool refused = r->verdict != VERDICT_ACCEPTED && r->is_message && !r->is_ours;
     if (!ok && !refused)
         return;
-    int64_t us = ok ? MAX(r->latency_ms * 1000, INT64_C(100)) : slowest_decile_us(s);
+    int64_t us = ok ? MAX(r->latency_ms * 1000, INT64_C(100)) : refusal_us(f, s);
     s->latency_us = s->latency_us ? s->latency_us + (us - s->latency_us) / 8 : us;
 }
 

@@ -101,6 +101,11 @@ struct bed_group {
     uint16_t first;
     const uint32_t *weights, *priorities, *fallbacks;
     size_t n_fallbacks;
+    enum sticky sticky;
+    const enum role *roles;
+    uint32_t rotate_active;
+    int64_t rotate_every_ms;
+    uint64_t rotate_messages;
 };
 
 static inline void bed_set_group(struct bed *b, const struct bed_group *k)
@@ -115,7 +120,12 @@ static inline void bed_set_group(struct bed *b, const struct bed_group *k)
     for (uint16_t i = 0; i < k->n; i++)
         g->members[i] = (struct membership){.server_num = (uint16_t)(k->first + i),
                                             .weight = k->weights ? k->weights[i] : 1,
-                                            .priority = k->priorities ? k->priorities[i] : 1};
+                                            .priority = k->priorities ? k->priorities[i] : 1,
+                                            .role = k->roles ? k->roles[i] : ROLE_ACTIVE};
+    g->sticky = k->sticky;
+    g->rotate_active = k->rotate_active;
+    g->rotate_every_ms = k->rotate_every_ms;
+    g->rotate_messages = k->rotate_messages;
     g->n_fallbacks = k->n_fallbacks;
     g->fallbacks = alloc_many(uint32_t, k->n_fallbacks + 1);
     for (size_t i = 0; i < k->n_fallbacks; i++)
@@ -261,6 +271,40 @@ static inline struct server_view bed_view(struct bed *b, uint16_t num)
     struct server_view v = {0};
     assert_true(fleet_view(b->f, num, b->now, &v));
     return v;
+}
+
+/* What was picked ends with this verdict, its dot having left at dot_at (0: it did not). */
+static inline void bed_finish(struct bed *b, const struct hold *h, enum verdict v, int64_t dot_at,
+                              int64_t latency_ms)
+{
+    bed_report(b, &(struct report){.server_num = h->server_num,
+                                   .hold = *h,
+                                   .is_message = true,
+                                   .verdict = v,
+                                   .phase = dot_at ? PHASE_DOT : PHASE_RCPT,
+                                   .reply_read = v != VERDICT_UNCERTAIN,
+                                   .dot_left = dot_at != 0,
+                                   .dot_at = dot_at,
+                                   .latency_ms = dot_at ? latency_ms : -1,
+                                   .provider = h->provider});
+}
+
+/* What was picked is sent and accepted now. */
+static inline void bed_carry(struct bed *b, const struct hold *h, int64_t latency_ms)
+{
+    int64_t when = 0;
+    assert_true(fleet_dot(b->f, h, b->now, &when));
+    bed_finish(b, h, VERDICT_ACCEPTED, b->now, latency_ms);
+}
+
+/* A message of any kind that can go now is carried; the server's number or 0. */
+static inline uint16_t bed_carry_one(struct bed *b, const struct ask *a)
+{
+    struct pick p = bed_ask(b, a);
+    if (p.kind != PICK_SEND)
+        return 0;
+    bed_carry(b, &p.hold, 5);
+    return p.server_num;
 }
 
 /* Its canary: one message is answered, so that all its connections may be used. */

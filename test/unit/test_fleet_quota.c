@@ -215,7 +215,7 @@ static void calendar_window_counts_from_its_opening(void **state)
     quota_take(&q, LANE_BULK, START_MS);
     quota_return(&q, LANE_BULK);
     assert_int_equal(quota_may_reserve(&q, LANE_BULK, START_MS, &free_at, &w), QUOTA_FREE);
-    quota_give_back(&q, START_MS, START_MS);
+    quota_give_back(&q, LANE_BULK, START_MS, START_MS);
     assert_int_equal(quota_used(&q, QUOTA_DAY, START_MS), 1);
     /* the next day begins empty, and a message of the day before gives nothing back to it */
     quota_reserve(&q, LANE_BULK, START_MS);
@@ -225,7 +225,7 @@ static void calendar_window_counts_from_its_opening(void **state)
     assert_int_equal(quota_used(&q, QUOTA_DAY, next), 0);
     quota_reserve(&q, LANE_BULK, START_MS);
     quota_take(&q, LANE_BULK, next + 5);
-    quota_give_back(&q, next + 10, START_MS);
+    quota_give_back(&q, LANE_BULK, next + 10, START_MS);
     assert_int_equal(quota_used(&q, QUOTA_DAY, next + 10), 1);
     quota_free(&q);
 }
