@@ -2,6 +2,7 @@
 #include "engine/state.h"
 #include "base/alloc.h"
 #include "base/log.h"
+#include "engine/calendar.h"
 #include "engine/limiting.h"
 #include "engine/reputing.h"
 #include "engine/warming.h"
@@ -14,7 +15,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #define TICK_MS        100
@@ -23,42 +23,6 @@
 #define EVENTS_KEPT_MS (INT64_C(90) * 24 * HOUR_MS)
 #define EVENTS_BITE    1000
 #define SETTLE_BITE    500
-
-struct calendar { /* when the current day or month of a zone began and ends, wall ms */
-    int64_t opened_at, closes_at;
-};
-
-/* The process has one time zone at a time: changed and restored here, on the reactor only. */
-static struct calendar calendar_of(const char *zone, bool is_month, int64_t wall_ms)
-{
-    struct calendar k;
-    const char *old = getenv("TZ");
-    char *saved = alloc_copy(old);
-    setenv("TZ", zone, 1);
-    tzset();
-    time_t now = (time_t)(wall_ms / 1000);
-    struct tm tm;
-    localtime_r(&now, &tm);
-    tm.tm_hour = tm.tm_min = tm.tm_sec = 0;
-    if (is_month)
-        tm.tm_mday = 1;
-    tm.tm_isdst = -1;
-    struct tm begin = tm;
-    k.opened_at = (int64_t)mktime(&begin) * 1000;
-    if (is_month)
-        tm.tm_mon++;
-    else
-        tm.tm_mday++;
-    tm.tm_isdst = -1;
-    k.closes_at = (int64_t)mktime(&tm) * 1000;
-    if (saved)
-        setenv("TZ", saved, 1);
-    else
-        unsetenv("TZ");
-    tzset();
-    free(saved);
-    return k;
-}
 
 void janitor_day(const char *zone, int64_t wall_ms, int64_t *opened_out, int64_t *closes_out)
 {
