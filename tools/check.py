@@ -142,6 +142,7 @@ def script_tests():
     yield Test("lint", "lint", [sys.executable, str(ROOT / "tools/lint.py"), "--tap"], timeout=600)
     yield script_test("lint", ROOT / "tools/test_lint.py")
     yield script_test("lint", ROOT / "tools/test_check.py")
+    yield script_test("lint", ROOT / "tools/test_mutate.py")
     yield Test("fuzz", "fuzz", [sys.executable, str(ROOT / "tools/fuzz.py"), "--tap"], timeout=900,
                alone=True)
 
