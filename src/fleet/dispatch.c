@@ -133,7 +133,7 @@ static bool keeps_turn(struct fleet *f, struct place *p, int64_t now_ms)
     int64_t since = p->owed_since ? p->owed_since : now_ms;
     if (!f->is_dry)
         p->owed_since = since;
-    return now_ms - since < (s->is_cold ? OWED_COLD_MS : OWED_MS);
+    return now_ms - since < (s->is_cold ? OWED_COLD_MS : OWED_MS) * (int64_t)f->patience;
 }
 
 static void fill_hold(struct hold *h, const struct place *p, const struct ask *a)
@@ -225,13 +225,13 @@ static bool is_barred(struct fleet *f, struct place *p, const struct look *k, in
            quota_bound(p->server, k->ask->lane, now_ms, &free_at, &w) != BOUND_NONE;
 }
 
-static void wait_for(struct place *p, int64_t now_ms, struct pick *out)
+static void wait_for(struct fleet *f, struct place *p, int64_t now_ms, struct pick *out)
 {
     int64_t since = p->owed_since ? p->owed_since : now_ms;
     out->kind = PICK_WAIT;
     out->bound = BOUND_BUSY;
     out->server_num = p->server->num;
-    out->until = since + (p->server->is_cold ? OWED_COLD_MS : OWED_MS);
+    out->until = since + (p->server->is_cold ? OWED_COLD_MS : OWED_MS) * (int64_t)f->patience;
 }
 
 /* One that may not take these messages keeps its turn for others, but is owed no more than a busy
@@ -264,7 +264,7 @@ static bool pick_in_tier(struct fleet *f, struct tier *t, const struct look *k, 
             take(f, p, k->ask, now_ms, out);
             done = true;
         } else if (busy && keeps_turn(f, p, now_ms)) {
-            wait_for(p, now_ms, out);
+            wait_for(f, p, now_ms, out);
             done = true;
         } else if (busy && !f->is_dry && k->ask->lane == LANE_BULK) {
             place_leave(f, p, BOUND_BUSY, INT64_MAX);
@@ -342,7 +342,7 @@ static int64_t back_at(struct fserver *s, enum bound b, const struct limit_bar *
     int64_t free_at = INT64_MAX;
     enum quota_window w = QUOTA_HOUR;
     if (b == BOUND_QUOTA && quota_may_reserve(&s->quota, lane, now_ms, &free_at, &w) == QUOTA_FREE)
-        return now_ms;
+        return bar->until; /* a limit beside its own */
     if (b == BOUND_HEALTH)
         return s->until > now_ms ? s->until : INT64_MAX;
     bool timed = b == BOUND_FROM || b == BOUND_PROVIDER || b == BOUND_SPREAD || b == BOUND_PACE;
@@ -423,7 +423,7 @@ static bool pick_one(struct fleet *f, struct place *p, const struct look *k, con
     if (!p || !stays(f, p, now_ms) || is_barred(f, p, k, now_ms))
         return false;
     if (lanes_busy(p->server, k->ask->lane, now_ms)) {
-        wait_for(p, now_ms, out);
+        wait_for(f, p, now_ms, out);
         out->until = now_ms + OWED_MS;
         return true;
     }

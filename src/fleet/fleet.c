@@ -31,6 +31,7 @@ struct fleet *fleet_new(const struct fleet_events *ev, void *arg, uint64_t seed,
     f->groups = map_u64_new();
     f->scopes = map_u64_new();
     f->answered_at = now_ms;
+    f->patience = 1;
     heap_init(&f->wake);
     return f;
 }

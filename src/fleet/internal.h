@@ -172,6 +172,7 @@ struct fleet {
     int64_t common_since, common_probe_at;
     uint16_t common_next; /* rotates over servers to probe */
     int64_t answered_at;  /* any server */
+    uint64_t patience;    /* forecasts in batches: turns are kept so many times as long; else 1 */
 };
 
 #define FINISH_SCALE (INT64_C(1) << 30)
@@ -193,6 +194,9 @@ void limits_take(struct fleet *f, const struct hold *h, int64_t now_ms);
 void limits_undot(struct fleet *f, const struct hold *h, int64_t dot_at, int64_t now_ms);
 /* The quota of the server and of all that is held, after an attempt. */
 void limits_settle(struct fleet *f, struct fserver *s, const struct report *r, int64_t now_ms);
+/* How many more may leave now by what is held, at most `most`; and counts so many. */
+uint64_t limits_room(struct fleet *f, const struct hold *h, int64_t now_ms, uint64_t most);
+void limits_take_more(struct fleet *f, const struct hold *h, uint64_t n, int64_t now_ms);
 void limits_free(struct fleet *f);
 
 /* strategy.c */

@@ -195,6 +195,25 @@ void limits_take(struct fleet *f, const struct hold *h, int64_t now_ms)
     }
 }
 
+uint64_t limits_room(struct fleet *f, const struct hold *h, int64_t now_ms, uint64_t most)
+{
+    for (int k = LIMIT_GROUP; k < LIMIT_KINDS; k++) {
+        struct quota *q = held(f, h, k);
+        if (q)
+            most = MIN(most, quota_room(q, (enum lane)h->lane, now_ms));
+    }
+    return most;
+}
+
+void limits_take_more(struct fleet *f, const struct hold *h, uint64_t n, int64_t now_ms)
+{
+    for (int k = LIMIT_GROUP; k < LIMIT_KINDS; k++) {
+        struct quota *q = held(f, h, k);
+        if (q)
+            quota_take_more(q, (enum lane)h->lane, n, now_ms);
+    }
+}
+
 void limits_undot(struct fleet *f, const struct hold *h, int64_t dot_at, int64_t now_ms)
 {
     for (int k = LIMIT_GROUP; k < LIMIT_KINDS; k++) {

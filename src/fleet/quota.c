@@ -277,6 +277,40 @@ void quota_take(struct quota *q, enum lane lane, int64_t now_ms)
     }
 }
 
+uint64_t quota_room(struct quota *q, enum lane lane, int64_t now_ms)
+{
+    uint64_t room = UINT64_MAX;
+    for (int w = QUOTA_MINUTE; w < QUOTA_WINDOWS; w++) {
+        struct quota_line *l = &q->lines[w];
+        if (!l->limit)
+            continue;
+        uint64_t used = line_used(l, now_ms) + (w >= QUOTA_HOUR ? q->reserved : 0);
+        if (lane != LANE_TRANSACTIONAL && w >= QUOTA_HOUR)
+            used += kept_back(q, l, now_ms);
+        room = MIN(room, l->limit - MIN(l->limit, used));
+    }
+    return room;
+}
+
+void quota_take_more(struct quota *q, enum lane lane, uint64_t n, int64_t now_ms)
+{
+    uint64_t second = q->lines[QUOTA_SECOND].limit;
+    if (!n)
+        return;
+    if (q->spread == SPREAD_EVEN && lane != LANE_TRANSACTIONAL)
+        for (int w = QUOTA_DAY; w <= QUOTA_MONTH; w++)
+            q->lines[w].spread_at_us += (int64_t)n * q->lines[w].spread_step_us;
+    if (second)
+        q->even_at_us = MAX(q->even_at_us, now_ms * 1000) +
+                        (int64_t)(1000000 / MIN(second, (uint64_t)1000000)) * (int64_t)n;
+    for (int w = 0; w < QUOTA_WINDOWS; w++) {
+        struct quota_line *l = &q->lines[w];
+        if (l->window.counts)
+            window_add(&l->window, now_ms, (uint32_t)n);
+        l->used += l->is_calendar ? n : 0;
+    }
+}
+
 static void give_back_urgent(struct quota_line *l, int64_t now_ms, int64_t at_ms)
 {
     if (l->urgent.counts)

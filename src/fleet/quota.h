@@ -73,6 +73,10 @@ void quota_return(struct quota *q, enum lane lane);
 bool quota_may_dot(struct quota *q, int64_t now_ms, uint32_t ahead, int64_t *when_out);
 /* The dot leaves (or, for counts = attempts without a dot, the attempt ends): reserved -> used. */
 void quota_take(struct quota *q, enum lane lane, int64_t now_ms);
+/* How many more may leave now beside what is reserved, by minute and longer; and counts so many as
+ * if each had been reserved and taken, so that one virtual message can stand for many. */
+uint64_t quota_room(struct quota *q, enum lane lane, int64_t now_ms);
+void quota_take_more(struct quota *q, enum lane lane, uint64_t n, int64_t now_ms);
 /* The message that took at `at_ms` was refused and the server counts accepted ones only. */
 void quota_give_back(struct quota *q, enum lane lane, int64_t now_ms, int64_t at_ms);
 uint64_t quota_used(struct quota *q, enum quota_window w, int64_t now_ms); /* with reserved */

@@ -1,4 +1,5 @@
 /* Looking at the fleet: for reports, pages and alarms. Changes nothing. */
+#include "fleet/forecast.h"
 #include "fleet/internal.h"
 
 #include <stdio.h>
@@ -67,4 +68,25 @@ bool fleet_group_stalled(struct fleet *f, uint32_t group_num, int64_t now_ms)
         if (g->fallbacks[i] != group_num && !fleet_group_stalled(f, g->fallbacks[i], now_ms))
             return false;
     return true;
+}
+
+size_t fleet_servers(const struct fleet *f, uint16_t *nums, size_t max)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < f->n_servers && n < max; i++)
+        if (f->servers[i])
+            nums[n++] = (uint16_t)i;
+    return n;
+}
+
+int64_t fleet_service_us(const struct fleet *f, uint16_t num)
+{
+    const struct fserver *s = fleet_find(f, num);
+    uint32_t n = s ? MIN(s->n_latencies, (uint32_t)LATENCIES) : 0;
+    int32_t sorted[LATENCIES];
+    if (!n)
+        return 0;
+    memcpy(sorted, s->latencies, n * sizeof *sorted);
+    qsort(sorted, n, sizeof *sorted, compare);
+    return MAX(((int64_t)sorted[n / 2] + sorted[0]) * 1000, INT64_C(500));
 }
