@@ -124,10 +124,22 @@ void on_campaigns_remove(struct http_request *r)
     act(r, "campaign.remove", 200);
 }
 
-/* A test key renders and sends nothing. */
+/* A test key renders and sends nothing. A deadline that cannot be met is refused with figures,
+ * unless the body says `late` true: what is left over then expires. */
 void on_campaigns_start(struct http_request *r)
 {
-    act(r, r->caller.is_test ? "campaign.check" : "campaign.start", 200);
+    struct err e;
+    json_t *args = named_body(r, "name");
+    bool late = json_is_true(json_object_get(args, "late"));
+    if (!args)
+        return;
+    json_object_del(args, "late");
+    if (!r->caller.is_test && !late && !forecast_allows(r, &e)) {
+        http_answer_error(r, &e);
+        json_decref(args);
+        return;
+    }
+    call_core(r, 200, r->caller.is_test ? "campaign.check" : "campaign.start", args);
 }
 
 void on_campaigns_pause(struct http_request *r)

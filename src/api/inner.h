@@ -102,6 +102,12 @@ struct report_page;
 bool read_page(struct http_request *r, struct report_page *p);
 bool web_token_key(struct http_request *r, uint8_t out[TOKEN_KEY_BYTES], struct err *e) MUST_USE;
 
+/* ---- forecasts (forecast.c) ---- */
+
+/* May the campaign of the first path parameter start now, by its deadline? ERR_REFUSED with
+ * figures; true when there is no deadline, or nothing can be said. */
+bool forecast_allows(struct http_request *r, struct err *e) MUST_USE;
+
 /* ---- imports (import.c) ---- */
 
 void on_import_contacts(struct http_request *r);

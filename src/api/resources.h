@@ -96,6 +96,7 @@ void on_campaigns_cancel(struct http_request *r);
 void on_campaigns_check(struct http_request *r);
 void on_campaigns_test(struct http_request *r);
 void on_campaigns_retry_failed(struct http_request *r);
+void on_campaigns_forecast(struct http_request *r);
 void on_campaigns_report(struct http_request *r);
 void on_campaigns_preview(struct http_request *r);
 /* messages.c */

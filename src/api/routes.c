@@ -111,6 +111,7 @@ const struct http_route http_routes[] = {
     {HTTP_POST, "/v1/campaigns/{}/retry-failed", on_campaigns_retry_failed, "campaigns:write", JSON,
      true},
     {HTTP_GET, "/v1/campaigns/{}/report", on_campaigns_report, "campaigns:read", 0, false},
+    {HTTP_GET, "/v1/campaigns/{}/forecast", on_campaigns_forecast, "campaigns:read", 0, true},
     {HTTP_GET, "/v1/campaigns/{}/preview", on_campaigns_preview, "campaigns:read", 0, false},
 
     {HTTP_POST, "/v1/messages", on_messages_send, "messages:send", MAIL, false},

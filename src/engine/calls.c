@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "engine/admin.h"
+#include "engine/foresee.h"
 #include "engine/isolate.h"
 #include "engine/look.h"
 #include "engine/server_test.h"
@@ -227,6 +228,8 @@ static bool run_aside(struct core *c, struct link_request *r)
         look_start(c, r, look_patterns, NULL);
     else if (str_is(str_of(r->op), "server.evidence"))
         evidence_start(c, r);
+    else if (str_is(str_of(r->op), "live.forecast"))
+        foresee_start(c, r);
     else
         return false;
     return true;

@@ -31,6 +31,13 @@ void janitor_day(const char *zone, int64_t wall_ms, int64_t *opened_out, int64_t
     *closes_out = k.closes_at;
 }
 
+void janitor_month(const char *zone, int64_t wall_ms, int64_t *opened_out, int64_t *closes_out)
+{
+    struct calendar k = calendar_of(zone, true, wall_ms);
+    *opened_out = k.opened_at;
+    *closes_out = k.closes_at;
+}
+
 /* A window opens when the wall clock says so and our own clock confirms that the last one passed.
  */
 static void open_calendar(struct core *c, struct quota *q, const char *zone, enum quota_window w)

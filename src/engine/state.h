@@ -458,6 +458,7 @@ void janitor_calendars(struct core *c);
 void janitor_open_calendar(struct core *c, struct quota *q, const char *zone);
 /* The day of a time zone that runs at this wall time. Reactor only: it changes TZ for a moment. */
 void janitor_day(const char *zone, int64_t wall_ms, int64_t *opened_out, int64_t *closes_out);
+void janitor_month(const char *zone, int64_t wall_ms, int64_t *opened_out, int64_t *closes_out);
 
 /* whose.c */
 /* A server's state changed: it became suspect, or is believed again. */

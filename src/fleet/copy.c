@@ -89,6 +89,7 @@ static void copy_server(struct fleet *to, const struct fserver *from, int64_t no
     struct fserver *t = fleet_find(to, from->num);
     copy_quota(&t->quota, &from->quota);
     copy_health(t, from);
+    t->region = from->region;
     t->included_per_month = from->included_per_month;
     t->cost_per_1000 = from->cost_per_1000;
     t->max_size = from->max_size;
@@ -166,6 +167,7 @@ struct fleet *fleet_copy(const struct fleet *of, const uint32_t *groups, size_t 
     uint32_t open[GROUPS_MAX];
     size_t n_open = MIN(n, (size_t)GROUPS_MAX);
     struct fleet *f = fleet_new(&quiet, NULL, of->rng, now_ms);
+    f->regions = of->regions;
     memcpy(open, groups, n_open * sizeof *open);
     while (n_open) {
         const struct fgroup *g = fleet_find_group(of, open[--n_open]);

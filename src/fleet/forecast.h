@@ -66,7 +66,8 @@ struct forecast_in {
     size_t n_calendars;
     const struct forecast_warmup *warmups;
     size_t n_warmups;
-    uint64_t picks_max; /* above it a virtual message stands for several; 0: 50,000 */
+    int64_t deadline_ms; /* steady; 0: none */
+    uint64_t picks_max;  /* above it a virtual message stands for several; 0: 50,000 */
 };
 
 struct forecast_by_server {
@@ -83,11 +84,12 @@ struct forecast_limit { /* what held it up, and for how long */
 
 struct forecast {
     uint64_t recipients, sent;
-    bool ends;           /* within FORECAST_DAYS_MAX */
-    int64_t finishes_at; /* steady ms; of the last one seen to leave when it does not end */
-    uint64_t batch;      /* most messages that a virtual one stood for */
-    int64_t error_ms;    /* by standing for them, at most */
-    int64_t first_day;   /* days since 1970, UTC */
+    uint64_t by_deadline; /* of them; all without a deadline */
+    bool ends;            /* within FORECAST_DAYS_MAX */
+    int64_t finishes_at;  /* steady ms; of the last one seen to leave when it does not end */
+    uint64_t batch;       /* most messages that a virtual one stood for */
+    int64_t error_ms;     /* by standing for them, at most */
+    int64_t first_day;    /* days since 1970, UTC */
     char bottleneck[400];
     struct forecast_by_server *servers;
     size_t n_servers;

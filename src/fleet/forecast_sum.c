@@ -23,6 +23,8 @@ void sum_sent(struct virtual *v, struct vserver *s, uint64_t n)
     b->days[at] += n;
     b->sent += n;
     v->out->sent += n;
+    if (!v->in->deadline_ms || virtual_ms(v) < v->in->deadline_ms)
+        v->out->by_deadline += n;
 }
 
 /* ---- what stands against it */

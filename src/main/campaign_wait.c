@@ -9,6 +9,7 @@
 
 #define LOOK_EVERY_MS 500
 #define LOST_MAX_MS   60000
+#define FORESEE_MS    15000
 #define STILL_MS      2000 /* without a move: the reason is asked for */
 
 struct watch {
@@ -21,6 +22,9 @@ struct watch {
     int64_t pending;       /* at the last look */
     int64_t moved_ms;      /* when that was another */
     char limit[32];        /* what was told to hold it up */
+    int64_t foreseen_ms;   /* last look at the forecast; 0: none yet */
+    int64_t ends_ms;       /* boot ms by it; 0: not known */
+    char bottleneck[120];
 };
 
 /* Shares of the servers and what failed: "alpha 41% bravo 38%  failed 0.3%". */
@@ -85,6 +89,30 @@ static void say_limit(struct watch *w, const json_t *r)
     json_decref(problem);
 }
 
+/* The rate of now says little of a campaign that waits for quotas: the end is the forecast's. */
+static void foresee(struct watch *w)
+{
+    int64_t now = clock_boot_ms();
+    json_t *f = NULL, *problem = NULL;
+    if (w->foreseen_ms && now - w->foreseen_ms < FORESEE_MS)
+        return;
+    w->foreseen_ms = now;
+    int status = daemon_try(w->daemon, "GET", daemon_path("/v1/campaigns/%s/forecast", w->name),
+                            NULL, &f, &problem);
+    bool first = !w->bottleneck[0];
+    if (status == 0) {
+        const json_t *seconds = json_object_get(f, "seconds");
+        w->ends_ms =
+            json_is_number(seconds) ? now + (int64_t)(json_number_value(seconds) * 1000) : 0;
+        str_copy(str_of(json_text(f, "bottleneck")), w->bottleneck, sizeof(w->bottleneck));
+        if (first && w->ends_ms - now > FORESEE_MS)
+            output_note("campaign %s ends %s by the forecast; what holds it up: %s", w->name,
+                        json_text(f, "finishes_at"), w->bottleneck);
+    }
+    json_decref(f);
+    json_decref(problem);
+}
+
 static void show(struct watch *w, const json_t *r)
 {
     const char *state = json_text(r, "state"), *reason = json_text(r, "reason");
@@ -104,6 +132,7 @@ static void show(struct watch *w, const json_t *r)
     w->bar.total = all;
     buf_init(&tail, 1000);
     add_tail(r, &tail);
+    w->bar.left_ms = w->ends_ms ? MAX(w->ends_ms - clock_boot_ms(), INT64_C(0)) : 0;
     progress_show(&w->bar, all - json_number(r, "pending"), buf_cstr(&tail), true);
     buf_free(&tail);
 }
@@ -151,6 +180,8 @@ static int watch_on(struct watch *w)
         bool over = status == 0 && is_over(json_text(r, "state"));
         if (status == 0) {
             w->lost_since_ms = 0;
+            if (!over)
+                foresee(w);
             show(w, r);
             if (!over)
                 say_limit(w, r);
@@ -174,13 +205,17 @@ int campaign_start_and_wait(struct cmd *c, const char *name)
 {
     int status = 0;
     struct watch w = {.name = name};
+    struct upload up = {.json = cmd_body(c)};
     json_t *answer = NULL;
     w.daemon = daemon_new(c, &status);
-    if (!w.daemon)
+    if (!w.daemon) {
+        json_decref(up.json);
         return status;
+    }
     status =
-        daemon_call(w.daemon, "POST", daemon_path("/v1/campaigns/%s/start", name), NULL, &answer);
+        daemon_call(w.daemon, "POST", daemon_path("/v1/campaigns/%s/start", name), &up, &answer);
     json_decref(answer);
+    json_decref(up.json);
     if (status == 0)
         status = watch_on(&w);
     daemon_free(&w.daemon);

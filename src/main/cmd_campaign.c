@@ -122,7 +122,7 @@ int cmd_campaign_start(struct cmd *c)
     if (cmd_has(c, "dry-run"))
         return cmd_campaign_check(c);
     if (!cmd_has(c, "wait"))
-        return call_change(c, "POST", daemon_path("/v1/campaigns/%s/start", name), NULL,
+        return call_change(c, "POST", daemon_path("/v1/campaigns/%s/start", name), cmd_body(c),
                            "campaign %s started; postfleet campaign report %s follows it", name,
                            name);
     return campaign_start_and_wait(c, name);

@@ -309,7 +309,8 @@ static const struct option campaign_preview_options[] = {
     OPT(ARG_MAIL, "contact", "EMAIL", NULL, "as this contact sees it (default: the first)"),
     OPT(ARG_CHOICE, "part", "P", NULL, "print only this part", .choices = "subject|html|text|raw"), END};
 static const struct option campaign_start_options[] = {
-    FLAG("wait", NULL, "stay until it has finished: bar, rate, time left; Ctrl-C leaves it running"), END};
+    FLAG("wait", NULL, "stay until it has finished: bar, rate, time left; Ctrl-C leaves it running"),
+    FLAG("late", "late", "start though its deadline cannot be met: what is left by then expires"), END};
 static const struct option retry_failed_options[] = {
     FLAG("uncertain", "uncertain", "also those that may have arrived: they may get it twice"), END};
 
@@ -561,6 +562,8 @@ const struct command commands[] = {
     COMMAND("campaign", "resume", "NAME", cmd_campaign_resume, NULL, CLIENT, "go on", NULL),
     COMMAND("campaign", "cancel", "NAME", cmd_campaign_cancel, NULL, ASKS, "give up what is not sent yet", NULL),
     COMMAND("campaign", "retry-failed", "NAME", cmd_campaign_retry_failed, retry_failed_options, ASKS, "try again what failed", NULL),
+    COMMAND("campaign", "forecast", "NAME", cmd_campaign_forecast, NULL, CLIENT, "when it will end, what holds it up, who sends how much each day",
+        "Before the start and while it runs; by the servers, limits, warm-ups and other campaigns of now."),
     COMMAND("campaign", "report", "NAME", cmd_campaign_report, NULL, CLIENT, "who got it, by server", NULL),
 
     COMMAND("message", "search", "", cmd_message_search, message_search_options, CLIENT, "find messages", NULL),

@@ -88,6 +88,7 @@ int cmd_campaign_resume(struct cmd *c);
 int cmd_campaign_cancel(struct cmd *c);
 int cmd_campaign_retry_failed(struct cmd *c);
 int cmd_campaign_report(struct cmd *c);
+int cmd_campaign_forecast(struct cmd *c);
 int cmd_message_search(struct cmd *c);
 int cmd_message_show(struct cmd *c);
 int cmd_message_cancel(struct cmd *c);

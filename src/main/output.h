@@ -72,7 +72,8 @@ struct progress {
     int64_t total; /* 0: not known */
     bool bytes;    /* counts bytes, not things */
     int64_t started_ms, shown_ms;
-    int64_t base; /* what was done before the start, for the rate */
+    int64_t left_ms; /* time left by a better word than the rate; 0: by the rate */
+    int64_t base;    /* what was done before the start, for the rate */
     size_t width;
 };
 void progress_start(struct progress *p, const char *label, int64_t total, bool bytes);

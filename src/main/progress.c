@@ -62,8 +62,8 @@ static void add_rate(struct buf *b, const struct progress *p, int64_t done, int6
     buf_adds(b, "  ");
     add_amount(b, p, per_s);
     buf_adds(b, "/s");
-    if (p->total > done && per_s > 0) {
-        output_duration((p->total - done) * 1000 / per_s, text);
+    if (p->total > done && (per_s > 0 || p->left_ms)) {
+        output_duration(p->left_ms ? p->left_ms : (p->total - done) * 1000 / per_s, text);
         buf_addf(b, "  %s left", text);
     }
 }

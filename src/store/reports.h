@@ -37,6 +37,9 @@ bool report_groups(struct db *db, const struct report_page *p, json_t **out,
                    struct err *e) MUST_USE;
 bool report_group(struct db *db, const char *name, json_t **out, struct err *e) MUST_USE;
 
+/* What core's live.forecast wants to know: the campaign first, running ones behind it, warm-ups. */
+bool report_forecast_facts(struct db *db, const char *name, json_t **out, struct err *e) MUST_USE;
+
 /* Warm-ups of servers: where each stands; one with its curve and the days that are over. */
 bool report_warmups(struct db *db, const struct report_page *p, json_t **out,
                     struct err *e) MUST_USE;
