@@ -4,6 +4,8 @@
 #include "api/resources.h"
 #include "store/reports.h"
 
+#include <stdlib.h>
+
 static bool foresee(struct http_request *r, json_t **out, struct err *e)
 {
     json_t *facts = NULL;
@@ -25,6 +27,26 @@ void on_campaigns_forecast(struct http_request *r)
     struct err e;
     json_t *j = NULL;
     answer_report(r, foresee(r, &j, &e), &j, &e);
+}
+
+/* How the next messages of a group would be shared, by the fleet as it is now. */
+void on_groups_simulate(struct http_request *r)
+{
+    struct err e;
+    json_t *j = NULL;
+    const char *messages = http_query(r, "messages"), *stream = http_query(r, "stream");
+    char *end = NULL;
+    long long n = messages ? strtoll(messages, &end, 10) : 0;
+    if (messages && (*end || n < 1)) {
+        err_set(&e, ERR_INVALID, "messages: \"%.40s\" is no count of 1 or more", messages);
+        http_answer_error(r, &e);
+        return;
+    }
+    json_t *args = json_pack("{s:s, s:I, s:s?}", "group", r->params[0], "messages", (json_int_t)n,
+                             "stream", stream);
+    bool ok = call_data(r, "live.simulate", args, STR_NONE, CALL_MS, &j, &e);
+    json_decref(args);
+    answer_report(r, ok, &j, &e);
 }
 
 /* What else hinders a start has the word before the deadline. */

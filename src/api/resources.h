@@ -25,6 +25,7 @@ void on_groups_show(struct http_request *r);
 void on_limits_list(struct http_request *r);
 void on_limits_set(struct http_request *r);
 void on_limits_remove(struct http_request *r);
+void on_groups_simulate(struct http_request *r);
 void on_groups_set(struct http_request *r);
 void on_groups_remove(struct http_request *r);
 /* reputation.c */

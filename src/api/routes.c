@@ -32,6 +32,7 @@ const struct http_route http_routes[] = {
     {HTTP_GET, "/v1/groups", on_groups_list, "servers:read", 0, false},
     {HTTP_POST, "/v1/groups", on_groups_add, "servers:write", JSON, false},
     {HTTP_GET, "/v1/groups/{}", on_groups_show, "servers:read", 0, false},
+    {HTTP_GET, "/v1/groups/{}/simulate", on_groups_simulate, "servers:read", 0, true},
     {HTTP_PATCH, "/v1/groups/{}", on_groups_set, "servers:write", JSON, false},
     {HTTP_DELETE, "/v1/groups/{}", on_groups_remove, "servers:write", 0, false},
     {HTTP_GET, "/v1/groups/{}/failover", on_failover_show, "servers:read", 0, false},

@@ -230,6 +230,8 @@ static bool run_aside(struct core *c, struct link_request *r)
         evidence_start(c, r);
     else if (str_is(str_of(r->op), "live.forecast"))
         foresee_start(c, r);
+    else if (str_is(str_of(r->op), "live.simulate"))
+        simulating_start(c, r);
     else
         return false;
     return true;

@@ -31,6 +31,8 @@ struct foresight { /* belongs to one thread at a time: the reactor, a desk, the 
 
 /* Answers live.forecast. */
 void foresee_start(struct core *c, struct link_request *r);
+/* Answers live.simulate (simulating.c). */
+void simulating_start(struct core *c, struct link_request *r);
 
 /* foresee_json.c, on a desk */
 void foresee_read_warmups(struct foresight *x);

@@ -146,6 +146,10 @@ static const struct option group_add_options[] = {
     OPT(ARG_CHOICE, "strategy", "S", "strategy", "how a server is chosen",
         .choices = "round-robin|weighted|priority|least-loaded|adaptive|cheapest", .flags = OPT_REQUIRED),
     GROUP_OPTIONS, END};
+static const struct option group_simulate_options[] = {
+    OPT(ARG_COUNT, "messages", "N", "messages", "how many (default 1000)", RANGE(1, 100000)),
+    OPT(ARG_CHOICE, "stream", "S", "stream", "bulk (default), priority or transactional",
+        .choices = "bulk|priority|transactional"), END};
 static const struct option group_set_options[] = {
     OPT(ARG_CHOICE, "strategy", "S", "strategy", "how a server is chosen",
         .choices = "round-robin|weighted|priority|least-loaded|adaptive|cheapest"), GROUP_OPTIONS,
@@ -466,6 +470,9 @@ const struct command commands[] = {
     COMMAND("group", "list", "", cmd_group_list, NULL, CLIENT, "all groups", NULL),
     COMMAND("group", "show", "NAME", cmd_group_show, NULL, CLIENT, "one group with its servers", NULL),
     COMMAND("group", "set", "NAME", cmd_group_set, group_set_options, CLIENT, "change a group; acts at once", NULL),
+    COMMAND("group", "simulate", "NAME", cmd_group_simulate, group_simulate_options, CLIENT, "how the next messages would be shared, by the fleet as it is now",
+        "The dispatcher's own code on a virtual clock; nothing is sent and nothing is used up.\n\n"
+        "  postfleet group simulate default --messages 10000"),
     COMMAND("group", "remove", "NAME", cmd_group_remove, NULL, ASKS, "remove a group", NULL),
 
     COMMAND("reputation", "rules", "", cmd_reputation_rules, NULL, CLIENT, "what is done about a server's reputation, and when", NULL),

@@ -26,6 +26,7 @@ int cmd_group_add(struct cmd *c);
 int cmd_group_list(struct cmd *c);
 int cmd_group_show(struct cmd *c);
 int cmd_group_set(struct cmd *c);
+int cmd_group_simulate(struct cmd *c);
 int cmd_group_remove(struct cmd *c);
 int cmd_reputation_rules(struct cmd *c);
 int cmd_reputation_add(struct cmd *c);
