@@ -4,16 +4,6 @@
 #include "base/clock.h"
 #include "store/reports.h"
 
-static void post(struct http_request *r, const char *op, int status)
-{
-    struct err e;
-    json_t *body = body_object(r, &e);
-    if (body)
-        call_core(r, status, op, body);
-    else
-        http_answer_error(r, &e);
-}
-
 static void act(struct http_request *r, const char *op, int status)
 {
     call_core(r, status, op, named_body(r, "name"));
@@ -32,7 +22,7 @@ void on_templates_list(struct http_request *r)
 
 void on_templates_add(struct http_request *r)
 {
-    post(r, "template.add", 201);
+    call_with_body(r, 201, "template.add");
 }
 
 void on_templates_show(struct http_request *r)
@@ -64,7 +54,7 @@ void on_templates_lint(struct http_request *r)
 
 void on_templates_lint_given(struct http_request *r)
 {
-    post(r, "template.lint", 200);
+    call_with_body(r, 200, "template.lint");
 }
 
 /* ---- campaigns ---- */
@@ -82,30 +72,13 @@ void on_campaigns_list(struct http_request *r)
     json_decref(live);
 }
 
-/* A key that may use some groups only must name one of them. */
-static bool group_is_allowed(struct http_request *r, const json_t *body)
-{
-    size_t i;
-    json_t *item;
-    const char *group = json_string_value(json_object_get(body, "group"));
-    if (!r->caller.groups)
-        return true;
-    json_array_foreach(r->caller.groups, i, item)
-    {
-        if (group && !strcmp(group, json_string_value(item)))
-            return true;
-    }
-    http_answer_problem(r, 403, "not_allowed", "group: the key is not allowed to use this group");
-    return false;
-}
-
 void on_campaigns_create(struct http_request *r)
 {
     struct err e;
     json_t *body = body_object(r, &e);
     if (!body)
         http_answer_error(r, &e);
-    else if (group_is_allowed(r, body))
+    else if (caller_may_group(r, body))
         call_core(r, 201, "campaign.create", body);
     else
         json_decref(body);

@@ -90,6 +90,10 @@ struct db *web_db(struct web *w, struct err *e);
 json_t *body_object(struct http_request *r, struct err *e); /* {} for an empty body; NULL with *e */
 /* Calls core; answers with its data under `status`, or its error. args is stolen. */
 void call_core(struct http_request *r, int status, const char *op, json_t *args);
+/* The same with the request's body as arguments. */
+void call_with_body(struct http_request *r, int status, const char *op);
+/* A key that may use some groups only must name one of them in "group"; false: answered, 403. */
+bool caller_may_group(struct http_request *r, const json_t *body) MUST_USE;
 bool call_data(struct http_request *r, const char *op, json_t *args, struct str tail,
                int timeout_ms, json_t **data_out, struct err *e) MUST_USE;
 json_t *call_live(struct http_request *r, const char *op); /* NULL: core is not there */

@@ -8,23 +8,6 @@
 
 #include <stdio.h>
 
-/* The group of a key that may use some only: one of them must be named. */
-static bool group_is_allowed(struct http_request *r, const json_t *args)
-{
-    size_t i;
-    json_t *item;
-    const char *group = json_string_value(json_object_get(args, "group"));
-    if (!r->caller.groups)
-        return true;
-    json_array_foreach(r->caller.groups, i, item)
-    {
-        if (group && !strcmp(group, json_string_value(item)))
-            return true;
-    }
-    http_answer_problem(r, 403, "not_allowed", "group: the key is not allowed to use this group");
-    return false;
-}
-
 /* A mail as it is: what is not in it comes in the query. */
 static json_t *args_of_mail(struct http_request *r, struct err *e)
 {
@@ -68,7 +51,7 @@ void on_messages_send(struct http_request *r)
         http_answer_error(r, &e);
         return;
     }
-    if (group_is_allowed(r, args))
+    if (caller_may_group(r, args))
         send(r, args, is_mail ? r->body : STR_NONE);
     json_decref(args);
 }

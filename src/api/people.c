@@ -22,16 +22,6 @@ static bool key_of(struct http_request *r, char key[ADDR_MAX + 1])
     return false;
 }
 
-static void post(struct http_request *r, const char *op, int status)
-{
-    struct err e;
-    json_t *body = body_object(r, &e);
-    if (body)
-        call_core(r, status, op, body);
-    else
-        http_answer_error(r, &e);
-}
-
 /* ---- lists ---- */
 
 void on_lists_list(struct http_request *r)
@@ -45,7 +35,7 @@ void on_lists_list(struct http_request *r)
 
 void on_lists_add(struct http_request *r)
 {
-    post(r, "list.add", 201);
+    call_with_body(r, 201, "list.add");
 }
 
 void on_lists_show(struct http_request *r)
@@ -97,7 +87,7 @@ void on_contacts_list(struct http_request *r)
 
 void on_contacts_add(struct http_request *r)
 {
-    post(r, "contact.add", 201);
+    call_with_body(r, 201, "contact.add");
 }
 
 void on_contacts_show(struct http_request *r)
@@ -179,7 +169,7 @@ void on_suppressions_list(struct http_request *r)
 
 void on_suppressions_add(struct http_request *r)
 {
-    post(r, "suppression.add", 201);
+    call_with_body(r, 201, "suppression.add");
 }
 
 void on_suppressions_show(struct http_request *r)

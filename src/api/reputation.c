@@ -2,16 +2,6 @@
 #include "api/inner.h"
 #include "api/resources.h"
 
-static void post(struct http_request *r, const char *op, int status)
-{
-    struct err e;
-    json_t *body = body_object(r, &e);
-    if (body)
-        call_core(r, status, op, body);
-    else
-        http_answer_error(r, &e);
-}
-
 void on_reputation_rules(struct http_request *r)
 {
     call_core(r, 200, "reputation.rules", json_object());
@@ -19,7 +9,7 @@ void on_reputation_rules(struct http_request *r)
 
 void on_reputation_add(struct http_request *r)
 {
-    post(r, "reputation.add", 201);
+    call_with_body(r, 201, "reputation.add");
 }
 
 void on_reputation_set(struct http_request *r)
@@ -39,7 +29,7 @@ void on_reputation_status(struct http_request *r)
 
 void on_reputation_check(struct http_request *r)
 {
-    post(r, "reputation.check", 200);
+    call_with_body(r, 200, "reputation.check");
 }
 
 void on_reputation_approve(struct http_request *r)
@@ -54,5 +44,5 @@ void on_reputation_release(struct http_request *r)
 
 void on_reputation_signal(struct http_request *r)
 {
-    post(r, "signal", 200);
+    call_with_body(r, 200, "signal");
 }

@@ -52,6 +52,32 @@ void call_core(struct http_request *r, int status, const char *op, json_t *args)
         http_answer_error(r, &e);
 }
 
+void call_with_body(struct http_request *r, int status, const char *op)
+{
+    struct err e;
+    json_t *body = body_object(r, &e);
+    if (body)
+        call_core(r, status, op, body);
+    else
+        http_answer_error(r, &e);
+}
+
+bool caller_may_group(struct http_request *r, const json_t *body)
+{
+    size_t i;
+    json_t *item;
+    const char *group = json_string_value(json_object_get(body, "group"));
+    if (!r->caller.groups)
+        return true;
+    json_array_foreach(r->caller.groups, i, item)
+    {
+        if (group && !strcmp(group, json_string_value(item)))
+            return true;
+    }
+    http_answer_problem(r, 403, "not_allowed", "group: the key is not allowed to use this group");
+    return false;
+}
+
 json_t *call_live(struct http_request *r, const char *op)
 {
     struct err e;

@@ -227,30 +227,17 @@ void config_reload(struct core *c, bool at_start)
 
 /* ---- use of the past, for quotas */
 
-struct past {
-    struct quota *quota;
-    enum quota_window window;
-    int64_t now;
-};
-
-static void load_span(void *arg, int64_t start_ms, uint64_t taken)
+static bool read_use(void *arg, struct db *db, int64_t span_s, int64_t since, limiting_span *each,
+                     void *to, struct err *e)
 {
-    struct past *p = arg;
-    limiting_load_span(p->quota, p->window, p->now, start_ms, taken);
+    const uint16_t *num = arg;
+    return results_usage(db, *num, span_s, since, each, to, e);
 }
 
 static bool load_use(struct core *c, struct db *db, uint16_t num, struct err *e)
 {
-    for (int w = QUOTA_HOUR; w < QUOTA_WINDOWS; w++) {
-        struct past p = {fleet_quota(c->fleet, num), (enum quota_window)w, core_steady(c)};
-        if (!p.quota || !limiting_counts(p.quota, (enum quota_window)w))
-            continue;
-        int64_t span_s = limiting_span_s((enum quota_window)w);
-        int64_t since = limiting_since(p.quota, (enum quota_window)w, p.now);
-        if (!results_usage(db, num, span_s, since, load_span, &p, e))
-            return false;
-    }
-    return true;
+    struct quota *q = fleet_quota(c->fleet, num);
+    return !q || limiting_load_past(q, db, core_steady(c), read_use, &num, e);
 }
 
 bool config_load_first(struct core *c, struct db *db, struct err *e)

@@ -46,57 +46,67 @@ void limiting_calendars(struct core *c)
 
 /* ---- use of the past */
 
-int64_t limiting_span_s(enum quota_window w)
-{
-    return w == QUOTA_HOUR ? 60 : 3600;
-}
-
-/* A span may begin before the day of a zone that is not at a whole hour. */
-int64_t limiting_since(const struct quota *q, enum quota_window w, int64_t now_ms)
-{
-    int64_t span_ms = limiting_span_s(w) * 1000;
-    return q->lines[w].is_calendar ? q->lines[w].opened_at - span_ms + 1
-                                   : now_ms - quota_window_span_ms(w) - span_ms;
-}
-
-bool limiting_counts(const struct quota *q, enum quota_window w)
-{
-    const struct quota_line *l = &q->lines[w];
-    return w >= QUOTA_HOUR && (l->limit || (w == QUOTA_MONTH && l->window.counts));
-}
-
-void limiting_load_span(struct quota *q, enum quota_window w, int64_t now_ms, int64_t start_ms,
-                        uint64_t taken)
-{
-    int64_t end = start_ms + limiting_span_s(w) * 1000 - 1;
-    quota_load(q, w, now_ms, MIN(end, now_ms), taken);
-}
-
 struct past {
     struct quota *quota;
     enum quota_window window;
     int64_t now;
 };
 
+static int64_t span_of(enum quota_window w)
+{
+    return w == QUOTA_HOUR ? 60 : 3600;
+}
+
+/* A span may begin before the day of a zone that is not at a whole hour. */
+static int64_t since_of(const struct past *p)
+{
+    int64_t span_ms = span_of(p->window) * 1000;
+    const struct quota_line *l = &p->quota->lines[p->window];
+    return l->is_calendar ? l->opened_at - span_ms + 1
+                          : p->now - quota_window_span_ms(p->window) - span_ms;
+}
+
+static bool is_counted(const struct past *p)
+{
+    const struct quota_line *l = &p->quota->lines[p->window];
+    return l->limit || (p->window == QUOTA_MONTH && l->window.counts);
+}
+
+/* As young as it can be, so that no limit is exceeded. */
 static void load_span(void *arg, int64_t start_ms, uint64_t taken)
 {
     struct past *p = arg;
-    limiting_load_span(p->quota, p->window, p->now, start_ms, taken);
+    int64_t end = start_ms + span_of(p->window) * 1000 - 1;
+    quota_load(p->quota, p->window, p->now, MIN(end, p->now), taken);
 }
 
-static bool load_one(struct core *c, struct db *db, const struct limit_row *l, struct err *e)
+bool limiting_load_past(struct quota *q, struct db *db, int64_t now_ms, limiting_read *read,
+                        void *arg, struct err *e)
 {
-    struct limit_key k = limiting_key(l);
-    struct past p = {.quota = fleet_limit(c->fleet, &k), .now = core_steady(c)};
-    for (int w = QUOTA_HOUR; p.quota && w < QUOTA_WINDOWS; w++) {
+    struct past p = {.quota = q, .now = now_ms};
+    for (int w = QUOTA_HOUR; w < QUOTA_WINDOWS; w++) {
         p.window = (enum quota_window)w;
-        if (limiting_counts(p.quota, p.window) &&
-            !limits_usage(db, l, limiting_span_s(p.window),
-                          limiting_since(p.quota, p.window, p.now), load_span, &p, e))
+        if (is_counted(&p) && !read(arg, db, span_of(p.window), since_of(&p), load_span, &p, e))
             return false;
     }
-    if (p.quota)
-        quota_fill_pace(p.quota, p.now);
+    return true;
+}
+
+static bool read_use(void *arg, struct db *db, int64_t span_s, int64_t since, limiting_span *each,
+                     void *to, struct err *e)
+{
+    return limits_usage(db, arg, span_s, since, each, to, e);
+}
+
+static bool load_one(struct core *c, struct db *db, struct limit_row *l, struct err *e)
+{
+    struct limit_key k = limiting_key(l);
+    struct quota *q = fleet_limit(c->fleet, &k);
+    if (!q)
+        return true;
+    if (!limiting_load_past(q, db, core_steady(c), read_use, l, e))
+        return false;
+    quota_fill_pace(q, core_steady(c));
     return true;
 }
 

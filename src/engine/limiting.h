@@ -13,12 +13,12 @@ bool limiting_load_use(struct core *c, struct db *db, struct err *e) MUST_USE;
 void limiting_calendars(struct core *c);
 struct limit_key limiting_key(const struct limit_row *l);
 
-/* How use of the past is read for one window: the length of a span, from when on, whether it is
- * counted at all, and how a span counts: as young as it can be, so that no limit is exceeded. */
-int64_t limiting_span_s(enum quota_window w);
-int64_t limiting_since(const struct quota *q, enum quota_window w, int64_t now_ms);
-bool limiting_counts(const struct quota *q, enum quota_window w);
-void limiting_load_span(struct quota *q, enum quota_window w, int64_t now_ms, int64_t start_ms,
-                        uint64_t taken);
+/* Use of the past: a span's start and what was taken in it; and who reads the spans of a quota. */
+typedef void limiting_span(void *arg, int64_t start_ms, uint64_t taken);
+typedef bool limiting_read(void *arg, struct db *db, int64_t span_s, int64_t since,
+                           limiting_span *each, void *to, struct err *e);
+/* Loads every window of a quota that is counted and not pace. */
+bool limiting_load_past(struct quota *q, struct db *db, int64_t now_ms, limiting_read *read,
+                        void *arg, struct err *e) MUST_USE;
 
 #endif

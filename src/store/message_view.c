@@ -139,9 +139,7 @@ static json_t *name_of(struct db *db, const char *sql, int64_t num)
     db_bind_i64(s, 1, num);
     if (!db_step(s, &row, &e) || !row)
         return json_null();
-    struct str name = db_text(s, 0);
-    ptrdiff_t suffix = db_is_null(s, 1) ? -1 : str_rchr(name, '~'); /* removed, under a suffix */
-    json_t *j = part_text(suffix > 0 ? str_cut(name, 0, (size_t)suffix) : name);
+    json_t *j = part_name(s, 0, 1);
     db_reset(s);
     return j;
 }

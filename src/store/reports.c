@@ -81,6 +81,13 @@ json_t *part_lines(struct stmt *s, int col)
     return j;
 }
 
+json_t *part_name(struct stmt *s, int name_col, int removed_col)
+{
+    struct str name = db_text(s, name_col);
+    ptrdiff_t suffix = db_is_null(s, removed_col) ? -1 : str_rchr(name, '~');
+    return part_text(suffix > 0 ? str_cut(name, 0, (size_t)suffix) : name);
+}
+
 uint64_t part_limit(const struct report_page *p)
 {
     if (!p->limit)

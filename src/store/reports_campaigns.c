@@ -231,11 +231,7 @@ static json_t *server_name(struct db *db, int64_t num)
     db_bind_i64(s, 1, num);
     if (!db_step(s, &row, &e) || !row)
         return json_sprintf("#%lld", (long long)num);
-    struct str name = db_text(s, 0);
-    ptrdiff_t suffix = str_rchr(name, '~');
-    if (!db_is_null(s, 1) && suffix > 0)
-        name = str_cut(name, 0, (size_t)suffix);
-    json_t *j = part_text(name);
+    json_t *j = part_name(s, 0, 1);
     db_reset(s);
     return j;
 }

@@ -27,17 +27,14 @@ static json_t *attempts_json(struct db *db, uint64_t id, json_t **why_out, struc
         *why_out = part_column(s, 10);
         if (!db_i64(s, 12)) /* no server was asked: an end, but no attempt */
             continue;
-        struct str server = db_text(s, 1);
-        ptrdiff_t suffix = db_is_null(s, 13) ? -1 : str_rchr(server, '~');
-        json_t *j = json_pack("{s:I, s:o, s:s, s:o, s:o, s:o, s:o, s:s, s:I, s:o, s:o, s:o}", "n",
-                              (json_int_t)db_i64(s, 0), "server",
-                              part_text(suffix > 0 ? str_cut(server, 0, (size_t)suffix) : server),
-                              "verdict", verdict_name((enum verdict)db_i64(s, 2)), "rule",
-                              part_column(s, 3), "code", part_count((uint64_t)db_i64(s, 4), true),
-                              "enhanced", part_column(s, 5), "reply", part_column(s, 6), "phase",
-                              phase_name((enum phase)db_i64(s, 7)), "ms", (json_int_t)db_i64(s, 8),
-                              "at", part_time(db_i64(s, 9)), "why", part_column(s, 10),
-                              "conversation", part_column(s, 11));
+        json_t *j =
+            json_pack("{s:I, s:o, s:s, s:o, s:o, s:o, s:o, s:s, s:I, s:o, s:o, s:o}", "n",
+                      (json_int_t)db_i64(s, 0), "server", part_name(s, 1, 13), "verdict",
+                      verdict_name((enum verdict)db_i64(s, 2)), "rule", part_column(s, 3), "code",
+                      part_count((uint64_t)db_i64(s, 4), true), "enhanced", part_column(s, 5),
+                      "reply", part_column(s, 6), "phase", phase_name((enum phase)db_i64(s, 7)),
+                      "ms", (json_int_t)db_i64(s, 8), "at", part_time(db_i64(s, 9)), "why",
+                      part_column(s, 10), "conversation", part_column(s, 11));
         json_array_append_new(all, j);
     }
     db_reset(s);

@@ -10,6 +10,8 @@ json_t *part_column(struct stmt *s, int col) MUST_USE;
 json_t *part_time(int64_t wall_ms) MUST_USE;          /* RFC 3339; 0: null */
 json_t *part_json(struct stmt *s, int col) MUST_USE;  /* a column that holds JSON; NULL: null */
 json_t *part_lines(struct stmt *s, int col) MUST_USE; /* a list of its lines; NULL: [] */
+/* The name something has or, once removed (under a suffix), had. */
+json_t *part_name(struct stmt *s, int name_col, int removed_col);
 json_t *part_id(const char *prefix, uint64_t id) MUST_USE;
 json_t *part_count(uint64_t n, bool zero_is_null) MUST_USE;
 
