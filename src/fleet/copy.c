@@ -53,6 +53,7 @@ static void copy_quota(struct quota *to, const struct quota *from)
     to->counts = from->counts;
     to->spread = from->spread;
     to->phase = from->phase;
+    to->counts_month = from->counts_month;
     to->keeps_reserve = from->keeps_reserve;
 }
 

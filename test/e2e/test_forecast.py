@@ -55,7 +55,8 @@ def test_paced():
 def test_days():
     """A day's quota: the bars of days, without waiting for them."""
     with Scene({"a": {}}) as scene:
-        scene.daemon.add_server("a", scene.witness.ports["a"], "--per-day", 100, "--calendar", "UTC")
+        scene.daemon.add_server("a", scene.witness.ports["a"], "--per-day", 100, "--calendar", "UTC",
+                                "--spread", "asap")
         scene.daemon.campaign("run", 250, html=None, start=False)
         said = scene.daemon.json("campaign", "forecast", "run")
         tap.equal([d["n"] for d in said["by_day"]], [100, 100, 50], "three days")

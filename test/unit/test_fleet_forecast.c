@@ -466,6 +466,10 @@ static void what_is_forecast_happens(void **state)
     double said = (double)(r.finishes_at - begun);
     print_message("said %.2f h, happened %.2f h; batch %llu; %s\n", said / HOUR_MS,
                   happened / HOUR_MS, (unsigned long long)r.batch, r.bottleneck);
+    for (size_t i = 0; i < r.n_servers; i++) /* the table of doc/DISPATCH.md */
+        for (size_t d = 0; d < r.servers[i].n_days; d++)
+            print_message("s%zu %llu%s", i + 1, (unsigned long long)r.servers[i].days[d],
+                          d + 1 < r.servers[i].n_days ? " | " : "\n");
     assert_int_equal(p->sent, 120000);
     assert_between(said / happened, 0.95, 1.05);
     forecast_free(&r);
