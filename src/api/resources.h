@@ -22,12 +22,13 @@ void on_servers_export(struct http_request *r);
 void on_groups_list(struct http_request *r);
 void on_groups_add(struct http_request *r);
 void on_groups_show(struct http_request *r);
-void on_limits_list(struct http_request *r);
-void on_limits_set(struct http_request *r);
-void on_limits_remove(struct http_request *r);
 void on_groups_simulate(struct http_request *r);
 void on_groups_set(struct http_request *r);
 void on_groups_remove(struct http_request *r);
+/* limits.c */
+void on_limits_list(struct http_request *r);
+void on_limits_set(struct http_request *r);
+void on_limits_remove(struct http_request *r);
 /* reputation.c */
 void on_reputation_rules(struct http_request *r);
 void on_reputation_add(struct http_request *r);

@@ -466,6 +466,7 @@ const struct command commands[] = {
         "  postfleet limit set --server ses1 --provider outlook --per-hour 2k"),
     COMMAND("limit", "list", "", cmd_limit_list, NULL, CLIENT, "limits beside those of servers, with their use", NULL),
     COMMAND("limit", "remove", "", cmd_limit_remove, limit_subject_options, CLIENT, "lift a limit", NULL),
+
     COMMAND("group", "add", "NAME", cmd_group_add, group_add_options, CLIENT, "add a group of servers", NULL),
     COMMAND("group", "list", "", cmd_group_list, NULL, CLIENT, "all groups", NULL),
     COMMAND("group", "show", "NAME", cmd_group_show, NULL, CLIENT, "one group with its servers", NULL),
