@@ -117,16 +117,47 @@ void live_sending_waits(struct core *c, char *out, size_t size)
         snprintf(out, size, "the database is over a second behind: its disk is slow");
 }
 
+/* Adds a class to its line: classes that differ only in what a line does not show are one line,
+ * with all their messages and the soonest time. */
+static void add_class(struct core *c, json_t *lines, json_t *all, const struct class *k)
+{
+    static const char *const shown[] = {"lane",       "group",  "campaign", "provider",
+                                        "limited_by", "server", "why"};
+    json_t *line = class_line(c, k);
+    struct buf key;
+    buf_init(&key, 4096);
+    for (size_t i = 0; i < countof(shown); i++) {
+        const char *text = json_string_value(json_object_get(line, shown[i]));
+        buf_addf(&key, "%s\n", text ? text : "");
+    }
+    buf_addc(&key, 0);
+    json_t *first = json_object_get(lines, key.p);
+    if (!first) {
+        json_object_set(lines, key.p, line);
+        json_array_append_new(all, line);
+    } else {
+        const char *a = json_string_value(json_object_get(first, "until"));
+        const char *b = json_string_value(json_object_get(line, "until"));
+        json_int_t n = json_integer_value(json_object_get(first, "ready")) + (json_int_t)k->n;
+        json_object_set_new(first, "ready", json_integer(n));
+        if (b && (!a || strcmp(b, a) < 0))
+            json_object_set(first, "until", json_object_get(line, "until"));
+        json_decref(line);
+    }
+    buf_free(&key);
+}
+
 json_t *live_queue(struct core *c)
 {
-    json_t *classes = json_array();
+    json_t *classes = json_array(), *lines = json_object();
     char waits[800];
     size_t pos = 0;
     struct str key;
     void *v = NULL;
     while (map_str_next(c->classes, &pos, &key, &v))
         if (((struct class *)v)->n)
-            json_array_append_new(classes, class_line(c, v));
+            add_class(c, lines, classes, v);
+    json_decref(lines);
     live_sending_waits(c, waits, sizeof waits);
     return json_pack("{s:i,s:o,s:s}", "ready", (int)c->n_ready, "classes", classes, "sending_waits",
                      waits);

@@ -75,6 +75,7 @@ static json_t *rejected(struct core *c, const struct server_reason *r, size_t n,
             continue;
         const char *why = !r[i].eligible            ? r[i].why
                           : r[i].group_num != asked ? "a fallback: only when its group cannot"
+                          : !chosen                 ? "could send, but see above what all wait for"
                                                     : "can send too: another one's turn";
         json_array_append_new(out, json_pack("{s:o,s:o,s:s,s:s}", "server",
                                              server_name(c, r[i].server_num), "group",

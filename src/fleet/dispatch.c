@@ -307,11 +307,25 @@ struct census { /* of the places of a group */
     char why[120];   /* of the first limit met */
 };
 
+/* An hourly or longer limit of its own that it is at, in words. */
+static enum bound own_quota(struct fserver *s, enum lane lane, int64_t now_ms,
+                            struct limit_bar *bar)
+{
+    enum quota_window w = QUOTA_HOUR;
+    enum bound b = quota_bound(s, lane, now_ms, &bar->until, &w);
+    if (b != BOUND_NONE)
+        snprintf(bar->why, sizeof bar->why, "%llu in the %s %s",
+                 (unsigned long long)s->quota.lines[w].limit, quota_window_name(w),
+                 b == BOUND_SPREAD    ? "are spread evenly"
+                 : b == BOUND_RESERVE ? "are used but for what transactional mail keeps"
+                                      : "are used");
+    return b;
+}
+
 enum bound dispatch_bound(struct fleet *f, struct place *p, const struct look *k, int64_t now_ms,
                           struct limit_bar *bar)
 {
     enum bound b = against(f, p, k, now_ms, bar);
-    enum quota_window w = QUOTA_HOUR;
     if (b != BOUND_NONE)
         return b;
     b = against_all(p, now_ms, &bar->until); /* what it is off for may have changed since */
@@ -321,15 +335,9 @@ enum bound dispatch_bound(struct fleet *f, struct place *p, const struct look *k
         bar->until = p->off_until;
         return p->off_bound;
     }
-    b = quota_bound(p->server, k->ask->lane, now_ms, &bar->until, &w);
-    if (b != BOUND_NONE) {
-        snprintf(bar->why, sizeof bar->why, "%llu in the %s %s",
-                 (unsigned long long)p->server->quota.lines[w].limit, quota_window_name(w),
-                 b == BOUND_SPREAD    ? "are spread evenly"
-                 : b == BOUND_RESERVE ? "are used but for what transactional mail keeps"
-                                      : "are used");
+    b = own_quota(p->server, k->ask->lane, now_ms, bar);
+    if (b != BOUND_NONE)
         return b;
-    }
     bar->until = INT64_MAX;
     return BOUND_BUSY;
 }
@@ -380,6 +388,38 @@ static bool is_limit(enum bound b)
     return b == BOUND_QUOTA || b == BOUND_PACE || b == BOUND_RESERVE || b == BOUND_SPREAD;
 }
 
+/* "1 of 3 busy, 2 paused; 500 in the hour are used". */
+static void say_census(const struct fgroup *g, const struct census *c, char *why, size_t size)
+{
+    const struct {
+        size_t n;
+        const char *what;
+    } parts[] = {
+        {c->n[BOUND_BUSY], "busy"},
+        {c->n[BOUND_QUOTA] + c->n[BOUND_PACE] + c->n[BOUND_SPREAD] + c->n[BOUND_RESERVE],
+         "at a limit"},
+        {c->n[BOUND_HEALTH], "out by health"},
+        {c->n[BOUND_PROVIDER], "closed for this mailbox provider"},
+        {c->n[BOUND_ADMIN], "paused"},
+        {c->n[BOUND_RESTING], "resting"},
+        {c->n[BOUND_ENGAGEMENT], "warming up without this class"},
+        {c->n[BOUND_FROM], "not for this From domain"},
+        {c->n[BOUND_SIZE] + c->n[BOUND_CHARSET], "not for such a message"},
+        {c->n[BOUND_TRIED], "tried"},
+    };
+    size_t at = 0;
+    for (size_t i = 0; i < countof(parts) && at < size; i++)
+        if (parts[i].n && at == 0)
+            at += (size_t)snprintf(why, size, "%zu of %zu %s", parts[i].n, g->n_places,
+                                   parts[i].what);
+        else if (parts[i].n)
+            at += (size_t)snprintf(why + at, size - at, ", %zu %s", parts[i].n, parts[i].what);
+    if (at == 0)
+        at = (size_t)snprintf(why, size, "no server is in the group");
+    if (at < size)
+        snprintf(why + at, size - at, "%s", c->why);
+}
+
 /* Fills bound, until and the reason from a look at every place. */
 static void explain(struct fleet *f, struct fgroup *g, const struct look *k, int64_t now_ms,
                     struct pick *out)
@@ -399,11 +439,7 @@ static void explain(struct fleet *f, struct fgroup *g, const struct look *k, int
     out->kind = waits ? PICK_WAIT : PICK_GIVE_UP;
     out->until = MIN(MAX(c.soonest, now_ms + 1), now_ms + ASK_AGAIN_MS);
     out->free_at = out->bound == BOUND_BUSY || c.free_at == INT64_MAX ? 0 : c.free_at;
-    snprintf(out->why, sizeof out->why,
-             "%zu of %zu busy, %zu at a limit, %zu out by health, %zu paused, %zu tried%s",
-             c.n[BOUND_BUSY], g->n_places,
-             c.n[BOUND_QUOTA] + c.n[BOUND_PACE] + c.n[BOUND_SPREAD] + c.n[BOUND_RESERVE],
-             c.n[BOUND_HEALTH], c.n[BOUND_ADMIN], c.n[BOUND_TRIED], c.why);
+    say_census(g, &c, out->why, sizeof out->why);
 }
 
 /* ---- one server first: the one that was asked before, or the one it sticks to */

@@ -86,6 +86,28 @@ static struct scope *scope_of(const struct fleet *f, const struct hold *h, enum 
 
 /* ---- checking */
 
+static const char *kind_words(enum limit_kind k)
+{
+    return k == LIMIT_SERVER_PROVIDER   ? "this server for this mailbox provider"
+           : k == LIMIT_WARMUP          ? "warm-up"
+           : k == LIMIT_WARMUP_PROVIDER ? "warm-up for this mailbox provider"
+                                        : limit_kind_name(k);
+}
+
+/* Of the limit a minute or second that has no room. */
+static void say_pace(struct limit_bar *b, enum limit_kind k, struct quota *q, int64_t now_ms)
+{
+    uint64_t minute = q->lines[QUOTA_MINUTE].limit;
+    enum quota_window w =
+        minute && quota_used(q, QUOTA_MINUTE, now_ms) >= minute ? QUOTA_MINUTE : QUOTA_SECOND;
+    if (q->lines[w].limit)
+        snprintf(b->why, sizeof b->why, "%s: %llu a %s, no room yet", kind_words(k),
+                 (unsigned long long)q->lines[w].limit, quota_window_name(w));
+    else
+        snprintf(b->why, sizeof b->why, "%s: %llu a minute, the rest is on its way", kind_words(k),
+                 (unsigned long long)minute);
+}
+
 static void say(struct limit_bar *b, enum limit_kind k, const struct quota *q, enum quota_window w,
                 enum quota_bar bar)
 {
@@ -93,7 +115,7 @@ static void say(struct limit_bar *b, enum limit_kind k, const struct quota *q, e
                                         [QUOTA_RESERVED] = "are used, the rest is kept for "
                                                            "transactional mail",
                                         [QUOTA_SPREAD] = "are spread evenly"};
-    snprintf(b->why, sizeof b->why, "%s: %llu in the %s %s", limit_kind_name(k),
+    snprintf(b->why, sizeof b->why, "%s: %llu in the %s %s", kind_words(k),
              (unsigned long long)q->lines[w].limit, quota_window_name(w), words[bar]);
     b->bound = bar == QUOTA_RESERVED ? BOUND_RESERVE
                : bar == QUOTA_SPREAD ? BOUND_SPREAD
@@ -115,7 +137,7 @@ static bool scope_allows(struct scope *s, enum limit_kind k, enum lane lane, int
     if (!quota_may_dot(&s->quota, now_ms, ahead, &when) && when > now_ms + EARLY_MS) {
         out->bound = BOUND_PACE;
         out->until = when - EARLY_MS;
-        snprintf(out->why, sizeof out->why, "%s: its pace", limit_kind_name(k));
+        say_pace(out, k, &s->quota, now_ms);
         return false;
     }
     return true;

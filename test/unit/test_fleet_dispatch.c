@@ -407,8 +407,10 @@ static void at_limit_waits_or_spills(void **state)
         assert_int_equal(p.kind, spill ? PICK_SEND : PICK_WAIT);
         if (spill)
             assert_int_equal(p.server_num, 3);
-        else
+        else {
             assert_int_equal(p.bound, BOUND_QUOTA);
+            assert_string_equal(p.why, "2 of 2 at a limit; 2 in the hour are used");
+        }
         b.now += 3600000 + 60000; /* by itself, without any hand */
         if (!spill)
             assert_in_range(bed_send(&b), 1, 2);
@@ -438,6 +440,32 @@ static void a_quota_says_when_it_frees(void **state)
     bed_apply(&b, 1);
     bed_apply(&b, 2);
     assert_int_equal(bed_pick(&b).free_at, 0);
+    assert_string_equal(bed_pick(&b).why, "2 of 2 paused");
+    bed_free(&b);
+}
+
+/* A limit that is not the server's own says its own time, not "now". */
+static void a_shared_limit_says_when_it_frees(void **state)
+{
+    (void)state;
+    struct bed b;
+    bed_init(&b);
+    bed_simple(&b, STRATEGY_ROUND_ROBIN, 1, NULL);
+    struct limit_key key = {.kind = LIMIT_SERVER_PROVIDER, .num = 1};
+    char zone[] = "UTC";
+    struct limits cap = {.per_day = 1, .calendar = zone, .spread = SPREAD_ASAP};
+    int64_t midnight = b.now + 24 * 3600000;
+    fleet_set_limit(b.f, &key, &cap, b.now);
+    quota_open_calendar(fleet_limit(b.f, &key), QUOTA_DAY, b.now, midnight);
+    b.now += 60000;
+    assert_int_equal(bed_send(&b), 1);
+    bed_accept(&b, 1);
+    struct pick p = bed_pick(&b);
+    assert_int_equal(p.bound, BOUND_QUOTA);
+    assert_true(p.until <= b.now + 1000);
+    assert_int_equal(p.free_at, midnight);
+    assert_string_equal(p.why, "1 of 1 at a limit; this server for this mailbox provider: 1 in "
+                               "the day are used");
     bed_free(&b);
 }
 
@@ -604,6 +632,7 @@ int main(void)
         cmocka_unit_test(fallback_groups_in_order),
         cmocka_unit_test(at_limit_waits_or_spills),
         cmocka_unit_test(a_quota_says_when_it_frees),
+        cmocka_unit_test(a_shared_limit_says_when_it_frees),
         cmocka_unit_test(one_at_a_time_until_the_canary_is_answered),
         cmocka_unit_test(a_group_of_nobody_waits),
         cmocka_unit_test(any_life_comes_back),
