@@ -33,6 +33,7 @@ struct start {
     struct stored_template *template;
     struct draft draft;
     json_t *problems, *warnings;
+    size_t n_not_from; /* servers that may send, but not from this From domain */
     uint64_t recipients, contact_max;
 };
 
@@ -115,6 +116,22 @@ static void check_server(struct start *s, const struct server *server)
                                                         admin_state_name(server->admin)));
 }
 
+/* The From of its messages there is the campaign's, else the server's own. */
+static bool may_send_from(const struct start *s, const struct server *server)
+{
+    const char *from = s->cmp->from ? s->cmp->from : server->from;
+    struct addr a;
+    char name[256];
+    struct err none;
+    if (!server->n_from_domains || !from ||
+        !addr_parse_mailbox(str_of(from), &a, name, sizeof name, &none))
+        return true;
+    for (size_t i = 0; i < server->n_from_domains; i++)
+        if (str_is(addr_domain(&a), server->from_domains[i]))
+            return true;
+    return false;
+}
+
 /* Servers of one group; *n counts those that may send. */
 static bool check_members(struct start *s, uint32_t group_num, size_t *n, struct group **out,
                           struct err *e)
@@ -126,7 +143,9 @@ static bool check_members(struct start *s, uint32_t group_num, size_t *n, struct
         if (!servers_get_num(s->c->db, NULL, (*out)->members[i].server_num, &server, e))
             return false;
         check_server(s, server);
-        *n += server->admin != ADMIN_DISABLED;
+        bool is_on = server->admin != ADMIN_DISABLED, is_from = may_send_from(s, server);
+        *n += is_on && is_from;
+        s->n_not_from += is_on && !is_from;
         server_free(&server);
     }
     return true;
@@ -193,8 +212,12 @@ static bool check_groups(struct start *s, struct err *e)
         (!all && !check_group(s, s->cmp->group_num, &n, e)) ||
         !groups_get_num(s->c->db, s->cmp->group_num, &g, e))
         return false;
-    json_t *text = n || (all && by_routes)
-                       ? NULL
+    json_t *text = n || (all && by_routes) ? NULL
+                   : s->n_not_from
+                       ? json_sprintf("group \"%s\": none of its servers may send this From "
+                                      "address; `campaign create --from`, or `server set ... "
+                                      "--from-domain`",
+                                      g->name)
                        : json_sprintf("group \"%s\": no server that may send is in it; "
                                       "`server add ... --group %s`",
                                       g->name, g->name);

@@ -122,9 +122,12 @@ static void test_start_refuses_what_would_not_work(void **state)
     make_campaign(f, "good", GOOD_HTML, NULL);
     done(f, "server.set", json_pack("{s:s, s:n}", "name", "one", "from"));
     refuse_start(f, "good", "from: neither the campaign nor server");
-    done(
-        f, "server.set",
-        json_pack("{s:s, s:s, s:s}", "name", "one", "from", "a@b.example", "host", "mx.b.example"));
+    done(f, "server.set",
+         json_pack("{s:s, s:s, s:[s]}", "name", "one", "from", "a@b.example", "from_domain",
+                   "c.example"));
+    refuse_start(f, "good", "none of its servers may send this From address");
+    done(f, "server.set",
+         json_pack("{s:s, s:s, s:[]}", "name", "one", "host", "mx.b.example", "from_domain"));
     refuse_start(f, "good", "public_url is not set");
     f->c.public_url = "https://news.example.com";
     done(f, "server.remove", named("one"));
