@@ -136,7 +136,8 @@ static void print_talk(const json_t *p)
     struct str rest = str_of(json_text(p, "conversation")), line;
     if (!rest.n)
         return;
-    output_line("\n%s to %s:", json_text(p, "server"), json_text(p, "to"));
+    output_line("%s", "");
+    output_line("%s to %s:", json_text(p, "server"), json_text(p, "to"));
     while (str_split(&rest, '\n', &line))
         if (line.n)
             output_line("    " STR_F, STR_A(str_cut(str_trim(line), 0, 2000)));
@@ -163,7 +164,8 @@ static void print_isolation(struct cmd *c, const json_t *answer)
         if (cmd_has(c, "verbose"))
             print_talk(one);
     }
-    output_line("\n%s", json_text(answer, "text"));
+    output_line("%s", "");
+    output_line("%s", json_text(answer, "text"));
 }
 
 /* "a,b" of a repeatable option as an array. */
@@ -276,7 +278,9 @@ static int write_bundle(struct cmd *c, const json_t *answer)
     add_conversations(t, answer);
     if (!tar_close(&t, &e))
         return output_fail(&e);
-    output_line("%s", json_text(answer, "summary"));
+    struct str rest = str_of(json_text(answer, "summary")), line;
+    while (str_split(&rest, '\n', &line))
+        output_line("%.*s", (int)line.n, line.p);
     output_note("written to %s", to);
     return 0;
 }

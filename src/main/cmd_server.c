@@ -8,14 +8,23 @@
 #include "base/str.h"
 
 static const struct column server_columns[] = {
-    {"NAME", "name", FORM_TEXT, false},         {"HOST", "host", FORM_TEXT, false},
-    {"PORT", "port", FORM_TEXT, false},         {"GROUPS", "groups", FORM_TEXT, true},
-    {"ADMIN", "admin_state", FORM_STATE, true}, {"STATE", "state", FORM_STATE, false},
-    {"SENT", "sent", FORM_COUNT, false},        {"FLYING", "in_flight", FORM_COUNT, true},
-    {"CONN", "connections", FORM_COUNT, true},  {"WEIGHT", "weight", FORM_COUNT, true},
-    {"QUOTA", "quota", FORM_QUOTA, true},       {"P50", "latency_ms_p50", FORM_MS, true},
-    {"P95", "latency_ms_p95", FORM_MS, true},   {"UNTIL", "until", FORM_TIME, true},
-    {"REASON", "reason", FORM_TEXT, true},      {NULL, NULL, FORM_TEXT, false},
+    {"NAME", "name", FORM_TEXT, false},
+    {"HOST", "host", FORM_TEXT, false},
+    {"PORT", "port", FORM_TEXT, false},
+    {"GROUPS", "groups", FORM_TEXT, true},
+    {"ADMIN", "admin_state", FORM_STATE, true},
+    {"STATE", "state", FORM_STATE, false},
+    {"LIFECYCLE", "lifecycle", FORM_TEXT, true},
+    {"SENT", "sent", FORM_COUNT, false},
+    {"FLYING", "in_flight", FORM_COUNT, true},
+    {"CONN", "connections", FORM_COUNT, true},
+    {"WEIGHT", "weight", FORM_COUNT, true},
+    {"QUOTA", "quota", FORM_QUOTA, true},
+    {"P50", "latency_ms_p50", FORM_MS, true},
+    {"P95", "latency_ms_p95", FORM_MS, true},
+    {"UNTIL", "until", FORM_TIME, true},
+    {"REASON", "reason", FORM_TEXT, true},
+    {NULL, NULL, FORM_TEXT, false},
 };
 
 static const struct column preset_columns[] = {

@@ -76,7 +76,7 @@
         .choices = "active|reserve|resting"),                                                     \
     OPT(ARG_TEXT, "provider", "NAME", "provider", "who runs it"),                                 \
     OPT(ARG_TEXT, "profile", "NAME", "profile", "whose replies it speaks: ses, sendgrid, gmail, generic ..."), \
-    OPT(ARG_TEXT, "from-domain", "D", "from_domain", "may send only from this domain", .flags = OPT_REPEAT), \
+    OPT(ARG_TEXT, "from-domain", "D", "from_domain", "may send only from this domain; or none", .flags = OPT_REPEAT | OPT_NONE_OK), \
     OPT(ARG_HEADER, "header", "N: V", "header", "header to add to every message", .flags = OPT_REPEAT), \
     OPT(ARG_TEXT, "notes", "S", "notes", "remarks of yours")
 
@@ -126,8 +126,8 @@ static const struct option limit_set_options[] = {
     OPT(ARG_CHOICE, "spread", "HOW", "spread", "bulk takes a day's or month's quota evenly (default) or asap", .choices = "even|asap"), END};
 
 #define GROUP_OPTIONS                                                                             \
-    OPT(ARG_NAME, "fallback", "G", "fallback", "group to use when this one cannot send, in order", \
-        .flags = OPT_REPEAT),                                                                     \
+    OPT(ARG_NAME, "fallback", "G", "fallback", "group to use when this one cannot send, in order; or none", \
+        .flags = OPT_REPEAT | OPT_NONE_OK),                                                                     \
     OPT(ARG_CHOICE, "at-limit", "HOW", "at_limit", "at the limit of all its servers: wait (default) or spill", \
         .choices = "wait|spill"),                                                                 \
     OPT(ARG_CHOICE, "shares", "HOW", "shares", "exact shares (default) or elastic: pass busy servers by", \
@@ -450,8 +450,8 @@ const struct command commands[] = {
         "probes count in the limits of their servers. Exits 0 when all went well, else 1.\n"
         "Example:\n  postfleet server isolate --to me@gmail.com,me@example.net --group shop"),
     COMMAND("server", "evidence", "NAME", cmd_server_evidence, evidence_options, CLIENT, "a bundle for the provider's support, without secrets",
-        "Times, replies, conversations, counts by hour, changes of state. Addresses keep their domain,\n"
-        "the part before it becomes a short hash; Message-IDs stay. With --json: the bundle itself."),
+        "Times, replies, conversations, counts by hour, changes of state. Addresses keep their\n"
+        "domain, the part before it becomes a short hash; Message-IDs stay. With --json: the bundle itself."),
     COMMAND("server", "import", "FILE.csv|-", cmd_server_import, NULL, CLIENT | CMD_DRY_RUN, "add servers from CSV",
         "Columns are the option names of server add, with name first; several groups, domains or "
         "headers stand in one cell, one a line"),
