@@ -219,22 +219,15 @@ static void inherit_turn(struct place *p, const struct fgroup *old)
             continue;
         int64_t at = o->state == PLACE_IN ? o->node.key : o->finish;
         double behind = (double)MAX(at - o->tier->vtime, INT64_C(0)) * o->weight / p->weight;
-        p->finish = p->tier->vtime + (int64_t)behind;
+        p->finish = (int64_t)behind; /* the new tier's time begins at zero */
     }
 }
 
 static void inherit_time(struct fgroup *g, const struct fgroup *old)
 {
     bool same = old && old->strategy == g->strategy && !strategy_has_key(g);
-    for (size_t t = 0; same && t < g->n_tiers; t++)
-        for (size_t o = 0; o < old->n_tiers; o++)
-            if (old->tiers[o].level == g->tiers[t].level)
-                g->tiers[t].vtime = old->tiers[o].vtime;
-    for (size_t i = 0; i < g->n_places; i++) {
-        g->places[i].finish = g->places[i].tier->vtime;
-        if (same)
-            inherit_turn(&g->places[i], old);
-    }
+    for (size_t i = 0; same && i < g->n_places; i++)
+        inherit_turn(&g->places[i], old);
 }
 
 static void add_places(struct fleet *f, struct fgroup *g, const struct group *c,

@@ -6,12 +6,14 @@
 #include "base/clock.h"
 #include "fleet/fleet.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#define PICKS  1000000
-#define BATCH  500 /* reserved before they are reported */
-#define NO_END 1000000000
+#define PICKS     1000000
+#define BATCH     500 /* reserved before they are reported */
+#define NO_END    1000000000
+#define PROVIDERS 7
 
 struct picking {
     struct fleet *fleet;
@@ -19,6 +21,7 @@ struct picking {
     int64_t now_ms;
     double pick_ns, report_ns;
     uint64_t refused;
+    size_t bytes; /* of the configured fleet */
 };
 
 static void on_ready(void *arg, uint16_t num)
@@ -72,6 +75,26 @@ static void add_servers(struct picking *p)
     group_free(&g);
 }
 
+/* Beside those of the servers: every other kind there is. */
+static void add_limits(struct picking *p)
+{
+    static const struct limits l = {.per_second = 1000000,
+                                    .per_minute = 10000000,
+                                    .per_hour = 100000000,
+                                    .per_day = NO_END,
+                                    .spread = SPREAD_ASAP};
+    static const enum limit_kind one[] = {LIMIT_GROUP, LIMIT_CAMPAIGN, LIMIT_CREDENTIAL};
+    for (size_t i = 0; i < countof(one); i++)
+        fleet_set_limit(p->fleet, &(struct limit_key){one[i], 1, 0}, &l, p->now_ms);
+    for (uint32_t k = 0; k < PROVIDERS; k++)
+        fleet_set_limit(p->fleet, &(struct limit_key){LIMIT_PROVIDER, 0, k}, &l, p->now_ms);
+    for (uint32_t num = 1; num <= p->n; num++) {
+        struct limit_key warmup = {LIMIT_WARMUP, num, 0}, cell = {LIMIT_SERVER_PROVIDER, num, 1};
+        fleet_set_limit(p->fleet, &warmup, &l, p->now_ms);
+        fleet_set_limit(p->fleet, &cell, &l, p->now_ms);
+    }
+}
+
 static void finish(struct picking *p, const struct hold *h)
 {
     int64_t when = 0;
@@ -98,11 +121,15 @@ static void run_batch(struct picking *p, int64_t *pick_us, int64_t *report_us)
 {
     struct hold holds[BATCH];
     size_t n = 0;
-    struct ask a = {.group_num = 1, .lane = LANE_BULK, .from_domain = STR("shop.example")};
+    struct ask a = {.group_num = 1,
+                    .lane = LANE_BULK,
+                    .from_domain = STR("shop.example"),
+                    .campaign_num = 1,
+                    .credential_num = 1};
     int64_t t0 = clock_boot_us();
     for (size_t i = 0; i < BATCH; i++) {
         struct pick got;
-        a.provider = (uint32_t)(i % 7);
+        a.provider = (uint32_t)(i % PROVIDERS);
         fleet_pick(p->fleet, &a, p->now_ms, &got);
         if (got.kind == PICK_SEND)
             holds[n++] = got.hold;
@@ -122,8 +149,11 @@ static void run(struct picking *p, size_t servers)
 {
     int64_t pick_us = 0, report_us = 0, unused = 0;
     *p = (struct picking){.n = servers, .now_ms = 1000000};
+    size_t before = mallinfo2().uordblks + mallinfo2().hblkhd;
     p->fleet = fleet_new(&events, NULL, 1, p->now_ms);
     add_servers(p);
+    add_limits(p);
+    p->bytes = mallinfo2().uordblks + mallinfo2().hblkhd - before;
     p->now_ms += 2000;
     for (size_t i = 0; i < 20 * servers / BATCH + 20; i++)
         run_batch(p, &unused, &unused);
@@ -144,6 +174,8 @@ static void put(struct bench_figures *f, const struct picking *p, const char *ta
     snprintf(key, sizeof(key), "report_ns_%s", tag);
     snprintf(text, sizeof(text), "  dot and report, %s", what);
     bench_put(f, key, p->report_ns, text, "ns");
+    snprintf(key, sizeof(key), "mib_%s", tag);
+    bench_put(f, key, (double)p->bytes / (1 << 20), "  memory of servers and limits", "MiB");
     snprintf(key, sizeof(key), "refused_%s", tag);
     bench_put(f, key, (double)p->refused, p->refused ? "  not picked" : NULL, "");
 }
