@@ -164,8 +164,8 @@ struct job *outlet_head(struct outlet *o)
 
 static void give(struct outlet *o, struct session *s, struct job *j)
 {
-    bool bulk = !list_empty(&o->backlog[LANE_BULK]);
-    o->n_high = bulk && j->item->lane != LANE_BULK ? o->n_high + 1 : 0;
+    /* Counted while no bulk waits here too: what comes next of it may be due already. */
+    o->n_high = j->item->lane != LANE_BULK ? o->n_high + 1 : 0;
     outlet_remove(o, j);
     session_give(s, j);
 }

@@ -527,6 +527,7 @@ static bool pick_in_group(struct fleet *f, struct fgroup *g, const struct ask *a
 {
     struct look k = {a, -1};
     out->group_num = g->num;
+    rotation_by_volume(f, g, now_ms);
     lanes_note_ask(f, g, a->lane, now_ms);
     if (group_allows(f, g, a, now_ms, out)) {
         if (pick_one(f, place_of(g, a->keep_server), &k, "kept: it was asked before", now_ms,

@@ -213,6 +213,8 @@ void strategy_latency(const struct fleet *f, struct fserver *s, const struct rep
 
 /* rotation.c */
 void rotation_tick(struct fleet *f, int64_t now_ms);
+/* Before a pick: has the set sent its messages? */
+void rotation_by_volume(struct fleet *f, struct fgroup *g, int64_t now_ms);
 void rotation_begin(struct fleet *f, struct fgroup *g, int64_t now_ms); /* its places are new */
 
 /* lanes.c */

@@ -66,6 +66,12 @@ static void rotate(struct fleet *f, struct fgroup *g, int64_t now_ms)
     choose_set(f, g, now_ms);
 }
 
+void rotation_by_volume(struct fleet *f, struct fgroup *g, int64_t now_ms)
+{
+    if (g->rotate_messages && g->rotate_sent >= g->rotate_messages && !f->is_dry)
+        rotate(f, g, now_ms);
+}
+
 void rotation_tick(struct fleet *f, int64_t now_ms)
 {
     size_t pos = 0;

@@ -183,7 +183,8 @@ static void plan(struct running *r, const struct fgroup *g)
         const struct place *p = &g->places[i];
         struct simulate_line *l = &r->out->lines[place_of(r, p->server->num)];
         l->most = p->server->limits.max_connections;
-        if (p->tier == &g->tiers[0] && sum > 0 && !strategy_has_key(g))
+        if (p->tier == &g->tiers[0] && sum > 0 && g->strategy <= STRATEGY_PRIORITY &&
+            !g->rotate_active)
             l->planned = p->weight / sum;
     }
 }
