@@ -1,6 +1,7 @@
 /* See campaign_edit.h. Table campaign, and what a start has to know of list and contacts. */
 #include "store/campaign_edit.h"
 
+#include "store/limits.h"
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "base/codec.h"
@@ -176,7 +177,7 @@ bool campaign_edit_remove(struct db *db, const char *name, struct err *e)
     if (!s)
         return false;
     db_bind_i64(s, 1, num);
-    return db_run(s, e);
+    return db_run(s, e) && limits_forget(db, 2, num, e);
 }
 
 bool campaign_edit_audience(struct db *db, uint64_t list_id, uint64_t *count_out,

@@ -2,6 +2,7 @@
 #include "store/groups.h"
 
 #include "base/alloc.h"
+#include "store/limits.h"
 #include "store/names.h"
 
 #include <stdio.h>
@@ -381,7 +382,8 @@ bool groups_remove(struct db *db, const char *name, int64_t now_ms, struct err *
                        campaign);
     if (!check_unused(db, name, num, e))
         return false;
-    if (!run_for_num(db, "DELETE FROM membership WHERE group_num = $1", num, e) ||
+    if (!limits_forget(db, 1, num, e) ||
+        !run_for_num(db, "DELETE FROM membership WHERE group_num = $1", num, e) ||
         !run_for_num(db, "DELETE FROM group_fallback WHERE group_num = $1", num, e) ||
         !run_for_num(db, "DELETE FROM group_fallback WHERE fallback_num = $1", num, e) ||
         !run_for_num(db, "DELETE FROM failover WHERE group_num = $1", num, e) ||

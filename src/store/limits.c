@@ -68,6 +68,23 @@ static void read_row(struct stmt *s, struct limit_row *l)
     l->limits.spread = db_i64(s, 9) == SPREAD_ASAP ? SPREAD_ASAP : SPREAD_EVEN;
 }
 
+bool limits_forget(struct db *db, int kind, uint32_t num, struct err *e)
+{
+    static const char *const orders[] = {"DELETE FROM limit_rule WHERE kind = $1 AND num = $2",
+                                         "DELETE FROM limit_usage WHERE kind = $1 AND num = $2"};
+    generation++;
+    for (size_t i = 0; i < countof(orders); i++) {
+        struct stmt *s = db_stmt(db, orders[i], e);
+        if (!s)
+            return false;
+        db_bind_i64(s, 1, kind);
+        db_bind_i64(s, 2, num);
+        if (!db_run(s, e))
+            return false;
+    }
+    return true;
+}
+
 bool limits_load(struct db *db, struct limit_row **out, size_t *n_out, struct err *e)
 {
     size_t cap = 0;

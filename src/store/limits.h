@@ -25,6 +25,8 @@ bool limits_num_of(struct db *db, enum limits_of of, const char *name, uint32_t 
 
 /* Adds or replaces. */
 bool limits_set(struct db *db, const struct limit_row *l, int64_t wall_ms, struct err *e) MUST_USE;
+/* Takes away the limits of a thing that is no more, with what was counted: kind as in the row. */
+bool limits_forget(struct db *db, int kind, uint32_t num, struct err *e) MUST_USE;
 bool limits_remove(struct db *db, int kind, uint32_t num, const char *provider,
                    struct err *e) MUST_USE;
 /* All of them; limits_free_rows frees. */

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "store/fields.h"
 #include "store/groups.h"
+#include "store/limits.h"
 #include "store/names.h"
 #include "store/secrets.h"
 
@@ -384,7 +385,7 @@ static bool leave_groups(struct db *db, uint16_t num, struct err *e)
     if (!st)
         return false;
     db_bind_i64(st, 1, num);
-    return db_run(st, e);
+    return db_run(st, e) && limits_forget(db, 5, num, e);
 }
 
 bool servers_remove(struct db *db, const char *name, int64_t now_ms, struct err *e)
