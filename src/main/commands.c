@@ -600,6 +600,9 @@ const struct command commands[] = {
     COMMAND("config", "sample", "", cmd_config_sample, NULL, CMD_PLAIN, "a postfleet.yaml with every setting explained", NULL),
     COMMAND("db", "check", "", cmd_db_check, db_check_options, CMD_OFFLINE, "is the database whole?", NULL),
     COMMAND("db", "backup", "FILE", cmd_db_backup, NULL, CMD_OFFLINE, "copy the database while the daemon runs", NULL),
+    COMMAND("db", "restore", "FILE", cmd_db_restore, NULL, CMD_OFFLINE | CMD_ASKS, "put a backup in the place of the database; sending is paused",
+        "While no daemon runs. The backup is checked first: whole, of this version or older, and sealed\n"
+        "with the key of the folder. What was there is moved to DATA/before-restore-TIME, never removed."),
     COMMAND("db", "migrate", "", cmd_db_migrate, NULL, CMD_OFFLINE | CMD_DRY_RUN, "bring the database to this version", NULL),
     COMMAND("db", "recover", "", cmd_db_recover, NULL, CMD_OFFLINE, "settle what a crash left behind, sending nothing",
         "Does what serve does first after a crash or a power cut, tells what became of the messages\n"

@@ -118,6 +118,7 @@ int cmd_doctor(struct cmd *c);
 int cmd_init(struct cmd *c);
 int cmd_db_check(struct cmd *c);
 int cmd_db_backup(struct cmd *c);
+int cmd_db_restore(struct cmd *c);
 int cmd_db_migrate(struct cmd *c);
 int cmd_db_recover(struct cmd *c);
 int cmd_version(struct cmd *c);
