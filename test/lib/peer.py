@@ -77,7 +77,11 @@ class Peer:
 
     def mails(self, under="box"):
         """The files of every maildir below share/UNDER, as bytes."""
-        return [p.read_bytes() for folder in ("new", "cur")
+        return [p.read_bytes() for p in self.files(under)]
+
+    def files(self, under="box"):
+        """Their names: what was there before is no news, however names are ordered."""
+        return [p for folder in ("new", "cur")
                 for p in sorted(Path(self.share, under).rglob(f"{folder}/*")) if p.is_file()]
 
     def __enter__(self):

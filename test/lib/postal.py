@@ -45,14 +45,15 @@ def run_campaign(peer, port, what, tls="none", login=None, domain="example.org",
         done = scene.daemon.run("server", "test", "peer", "--to", f"box0@{domain}", timeout=60)
         tap.ok(done.returncode == 0, f"{what}: server test", done.stdout + done.stderr)
         people = make_list(scene, domain)
-        before = len(peer.mails())
+        before = {p.name for p in peer.files()}
         scene.daemon.add_template("t", subject=SUBJECT, text=TEXT, html=HTML)
         scene.daemon.cli("campaign", "create", "c", "--list", "people", "--template", "t")
         scene.daemon.cli("campaign", "start", "c")
         report = scene.daemon.wait_finished("c", 60)
         tap.equal(report["sent"], len(people), f"{what}: all sent")
-        wait_for(lambda: len(peer.mails()) >= before + len(people), 60, f"{what}: all landed")
-        check_landed(peer.mails()[before:] if before else peer.mails(), people, what)
+        wait_for(lambda: len(peer.files()) >= len(before) + len(people), 60, f"{what}: all landed")
+        news = [p.read_bytes() for p in peer.files() if p.name not in before]
+        check_landed(news, people, what)
 
 
 def check_landed(mails, people, what):
