@@ -132,7 +132,7 @@ static void of_server(struct virtual *v, struct vserver *s, const struct vclass 
                                        : "");
     else if (!limits_allow(v->fleet, &h, LIMITS_OF_SERVER, now, &bar))
         snprintf(text, size, "%s: %.110s", s->of->name,
-                 str_starts(str_of(bar.why), STR("warmup")) ? "the cap of its warm-up" : bar.why);
+                 str_starts(str_of(bar.why), STR("warm-up")) ? "the cap of its warm-up" : bar.why);
     else if (heap_has(&s->pace))
         say_pace(s, text, size);
     else if (s->n_busy && s->n_busy >= fleet_transactions(v->fleet, s->of->num, now))
