@@ -22,6 +22,7 @@ struct outlet *outlet_new(struct core *c, uint16_t num)
     o->core = c;
     for (int l = 0; l < LANE_COUNT; l++)
         list_init(&o->backlog[l]);
+    list_init(&o->pace);
     list_init(&o->sessions);
     list_init(&o->dirty);
     o->timer = timer_new(c->loop, on_timer, o);

@@ -58,6 +58,20 @@ static struct job *job_of(struct session *s, uint64_t id)
     return NULL;
 }
 
+/* The first dot that waits for pace is woken when there is room. */
+static void pace_kick(struct outlet *o)
+{
+    struct core *c = o->core;
+    int64_t now = core_steady(c);
+    struct job *first = list_first(&o->pace, struct job, waiting);
+    if (!first || !first->session)
+        return;
+    int64_t own = fleet_dot_at(c->fleet, o->num, 0, now);
+    int64_t when = MAX(own, fleet_pace_at(c->fleet, &first->hold, now));
+    first->session->next_at = core_boot_of(c, MAX(when, now + 1));
+    arm(first->session);
+}
+
 static void take_off_wire(struct session *s, struct job *j)
 {
     s->n_jobs--;
@@ -72,6 +86,7 @@ static void take_off_wire(struct session *s, struct job *j)
     j->session = NULL;
     list_remove(&j->waiting);
     list_init(&j->waiting);
+    pace_kick(s->outlet);
 }
 
 /* The machine's words for a lost connection in those of the classifier. */
@@ -379,6 +394,14 @@ static uint64_t durable_for(const struct core *c, const struct job *j)
     return journal_durable(c->journal) + ahead;
 }
 
+/* Dots that wait for a server's pace leave in the order in which they came; one that a limit beside
+ * the server's own holds lets the others pass. */
+static bool is_its_turn(const struct outlet *o, const struct job *j, int64_t now)
+{
+    const struct job *first = list_first(&o->pace, struct job, waiting);
+    return !first || first == j || fleet_pace_at(o->core->fleet, &first->hold, now) > now;
+}
+
 static void permit_in(struct session *s, struct job *j)
 {
     struct core *c = s->core;
@@ -394,10 +417,14 @@ static void permit_in(struct session *s, struct job *j)
             list_push_back(&c->waiting_intents, &j->waiting);
         return;
     }
-    if (!fleet_dot(c->fleet, &j->hold, now, &when)) {
-        s->next_at = core_boot_of(c, when);
+    if (!is_its_turn(s->outlet, j, now) || !fleet_dot(c->fleet, &j->hold, now, &when)) {
+        if (list_empty(&j->waiting))
+            list_push_back(&s->outlet->pace, &j->waiting);
+        pace_kick(s->outlet);
         return;
     }
+    list_remove(&j->waiting);
+    pace_kick(s->outlet);
     j->dot_permitted = true;
     j->dot_at = now;
     s->dot_since = loop_now_ms(c->loop);

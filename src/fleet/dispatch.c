@@ -33,7 +33,7 @@ void place_leave(struct fleet *f, struct place *p, enum bound why, int64_t until
     p->state = why == BOUND_BUSY ? PLACE_PASSED : PLACE_OFF;
     p->off_bound = why;
     p->off_until = until;
-    p->owed_since = 0;
+    memset(p->owed_since, 0, sizeof p->owed_since);
     heap_remove(&f->wake, &p->wake);
     if (until != INT64_MAX)
         heap_add(&f->wake, &p->wake, until);
@@ -47,7 +47,7 @@ void place_return(struct fleet *f, struct place *p)
     p->group->n_passed -= p->state == PLACE_PASSED;
     p->finish = strategy_has_key(p->group) ? strategy_key(p) : MAX(p->finish, p->tier->vtime);
     p->state = PLACE_IN;
-    p->owed_since = 0;
+    memset(p->owed_since, 0, sizeof p->owed_since);
     heap_add(&p->tier->heap, &p->node, p->finish);
 }
 
@@ -56,7 +56,8 @@ void server_wake(struct fleet *f, struct fserver *s)
     list_each(it, &s->places)
     {
         struct place *p = list_entry(it, struct place, link);
-        p->owed_since = 0;
+        /* What it is owed goes on from where it began, until it takes a message: it may be free for
+         * a higher lane only. */
         if (p->state != PLACE_IN)
             place_return(f, p);
     }
@@ -124,15 +125,15 @@ enum bound dispatch_standing(struct place *p, enum lane lane, int64_t now_ms)
 }
 
 /* Busy is not ineligible: the turn is kept for a while. True: wait for it. */
-static bool keeps_turn(struct fleet *f, struct place *p, int64_t now_ms)
+static bool keeps_turn(struct fleet *f, struct place *p, enum lane lane, int64_t now_ms)
 {
     struct fserver *s = p->server;
     if (p->group->shares == SHARES_ELASTIC || strategy_has_key(p->group) || s->failures_in_row ||
         s->slow_dot || s->single || s->state == OPER_HALF_OPEN || s->state == OPER_SUSPECT)
         return false;
-    int64_t since = p->owed_since ? p->owed_since : now_ms;
+    int64_t since = p->owed_since[lane] ? p->owed_since[lane] : now_ms;
     if (!f->is_dry)
-        p->owed_since = since;
+        p->owed_since[lane] = since;
     return now_ms - since < (s->is_cold ? OWED_COLD_MS : OWED_MS) * (int64_t)f->patience;
 }
 
@@ -161,10 +162,10 @@ static void begin_time_again(struct fgroup *g, struct tier *t)
     t->vtime = 0;
 }
 
-static void advance(struct place *p, int64_t now_ms)
+static void advance(struct place *p, enum lane lane, int64_t now_ms)
 {
     int64_t step = (int64_t)((double)FINISH_SCALE / MAX(strategy_weight(p, now_ms), 0.001));
-    p->owed_since = 0;
+    p->owed_since[lane] = 0;
     p->group->rotate_sent++;
     if (strategy_has_key(p->group))
         return;
@@ -189,7 +190,7 @@ static void take(struct fleet *f, struct place *p, const struct ask *a, int64_t 
     fill_hold(&out->hold, p, a);
     if (f->is_dry)
         return;
-    advance(p, now_ms);
+    advance(p, a->lane, now_ms);
     s->assigned++;
     s->assigned_in[a->lane]++;
     quota_reserve(&s->quota, a->lane, now_ms);
@@ -225,9 +226,10 @@ static bool is_barred(struct fleet *f, struct place *p, const struct look *k, in
            quota_bound(p->server, k->ask->lane, now_ms, &free_at, &w) != BOUND_NONE;
 }
 
-static void wait_for(struct fleet *f, struct place *p, int64_t now_ms, struct pick *out)
+static void wait_for(struct fleet *f, struct place *p, enum lane lane, int64_t now_ms,
+                     struct pick *out)
 {
-    int64_t since = p->owed_since ? p->owed_since : now_ms;
+    int64_t since = p->owed_since[lane] ? p->owed_since[lane] : now_ms;
     out->kind = PICK_WAIT;
     out->bound = BOUND_BUSY;
     out->server_num = p->server->num;
@@ -263,8 +265,8 @@ static bool pick_in_tier(struct fleet *f, struct tier *t, const struct look *k, 
         if (!barred && !busy) {
             take(f, p, k->ask, now_ms, out);
             done = true;
-        } else if (busy && keeps_turn(f, p, now_ms)) {
-            wait_for(f, p, now_ms, out);
+        } else if (busy && keeps_turn(f, p, k->ask->lane, now_ms)) {
+            wait_for(f, p, k->ask->lane, now_ms, out);
             done = true;
         } else if (busy && !f->is_dry && k->ask->lane == LANE_BULK) {
             place_leave(f, p, BOUND_BUSY, INT64_MAX);
@@ -459,7 +461,7 @@ static bool pick_one(struct fleet *f, struct place *p, const struct look *k, con
     if (!p || !stays(f, p, now_ms) || is_barred(f, p, k, now_ms))
         return false;
     if (lanes_busy(p->server, k->ask->lane, now_ms)) {
-        wait_for(f, p, now_ms, out);
+        wait_for(f, p, k->ask->lane, now_ms, out);
         out->until = now_ms + OWED_MS;
         return true;
     }

@@ -3,7 +3,7 @@
  * never stands before it. */
 #include "fleet/internal.h"
 
-#define BULK_WAITS   2                /* one on the wire, one behind it */
+#define BULK_WAITS   3                /* one on the wire, two behind it: one is there in its turn */
 #define AHEAD        2                /* messages a connection that may wait at a busy server */
 #define URGENT_MS    INT64_C(3600000) /* one transactional ask keeps the reserve for so long */
 #define URGENT_AGAIN INT64_C(1800000)

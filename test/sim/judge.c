@@ -170,6 +170,13 @@ static void judge_campaign(const struct vcampaign *c)
     json_decref(r);
 }
 
+/* A campaign that paused itself (too many uncertain, content refused) waits for its user. */
+static void paused_row(struct stmt *s)
+{
+    if (db_i64(s, 0))
+        W->expects &= ~(unsigned)EXPECT_DONE;
+}
+
 static void judge_fates(void)
 {
     size_t pos = 0;
@@ -179,6 +186,7 @@ static void judge_fates(void)
              result_row);
     each_row("SELECT id, why, due FROM queue", queue_row);
     each_row("SELECT id, rcpt FROM message", single_row);
+    each_row("SELECT count(*) FROM campaign WHERE state = 3", paused_row);
     for (uint32_t i = 0; i < W->n_mails; i++)
         tale_of(W->mails[i].id)->accepts += W->mails[i].accepted;
     while (map_u64_next(j.tales, &pos, &id, &t))

@@ -43,7 +43,7 @@ static void put_server(struct dump *d, struct fserver *s, int64_t now)
         const struct place *p = list_entry(it, struct place, link);
         int64_t at = p->state == PLACE_IN ? p->node.key : p->finish;
         PUT(d, "  in g%u: %d %lld owed %lld off %lld %d rest %d tier %llu at %lld\n", p->group->num,
-            p->state, (long long)at, (long long)p->owed_since, (long long)p->off_until,
+            p->state, (long long)at, (long long)p->owed_since[LANE_BULK], (long long)p->off_until,
             p->off_bound, p->is_resting, (unsigned long long)p->tier->level,
             (long long)p->tier->vtime);
     }
