@@ -8,6 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define CONTENT_LEAST  20 /* refusals for content pause a campaign: at least so many, */
+#define CONTENT_ONE_IN 50 /* and one for so many sent */
+
 struct run *campaigner_run(struct core *c, uint32_t num)
 {
     return map_u64_get(c->runs, num);
@@ -35,7 +38,7 @@ struct pausing {
     struct core *core;
     uint32_t num;
     bool is_posted;
-    char why[160];
+    char why[300];
 };
 
 /* The run goes; what is posted frees itself. */
@@ -82,22 +85,44 @@ static void post_pause(struct core *c, struct pausing *p)
     ledger_post(c->ledger, &p->lj);
 }
 
-void campaigner_uncertain(struct core *c, struct run *r)
+static void pause_run(struct core *c, struct run *r, const char *why)
 {
-    r->uncertain++;
-    if (r->state != RUN_RUNNING || r->uncertain <= MAX((uint64_t)20, r->sent / 1000))
-        return;
-    r->state = RUN_PAUSED;
     struct pausing *p = alloc_one(struct pausing);
+    r->state = RUN_PAUSED;
     p->core = c;
     p->num = r->num;
-    snprintf(p->why, sizeof p->why, "%u messages are uncertain: look at the servers, then resume",
-             r->uncertain);
-    r->uncertain = 0;
+    snprintf(p->why, sizeof p->why, "%s", why);
     pausing_forget(r);
     r->pausing = p;
     core_event(c, "campaign.paused", run_name(r), p->why, NULL);
     post_pause(c, p);
+}
+
+void campaigner_uncertain(struct core *c, struct run *r)
+{
+    char why[160];
+    r->uncertain++;
+    if (r->state != RUN_RUNNING || r->uncertain <= MAX((uint64_t)20, r->sent / 1000))
+        return;
+    snprintf(why, sizeof why, "%u messages are uncertain: look at the servers, then resume",
+             r->uncertain);
+    r->uncertain = 0;
+    pause_run(c, r, why);
+}
+
+void campaigner_content(struct core *c, struct run *r, const char *reason)
+{
+    char why[300];
+    r->content_refused++;
+    if (r->state != RUN_RUNNING ||
+        r->content_refused < MAX((uint64_t)CONTENT_LEAST, r->sent / CONTENT_ONE_IN))
+        return;
+    snprintf(why, sizeof why,
+             "%u messages were refused for their content or From domain (%.120s): mend that, then "
+             "resume",
+             r->content_refused, reason);
+    r->content_refused = 0;
+    pause_run(c, r, why);
 }
 
 /* ---- the end of a campaign */

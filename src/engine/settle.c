@@ -366,7 +366,7 @@ static void go_on(struct job *j, bool same_server)
     due_add(c, j, true);
 }
 
-static void count_result(struct job *j, const struct step *st, enum verdict v)
+static void count_result(struct job *j, const struct step *st, enum verdict v, const char *why)
 {
     struct core *c = j->core;
     c->sent += st->state == MESSAGE_SENT;
@@ -375,6 +375,8 @@ static void count_result(struct job *j, const struct step *st, enum verdict v)
         j->run->flowed_at = loop_now_ms(c->loop);
     }
     c->failovers += st->kind == STEP_NEXT_SERVER;
+    if (j->run && v == VERDICT_CONTENT && st->kind == STEP_END)
+        campaigner_content(c, j->run, why);
     if (v != VERDICT_UNCERTAIN)
         return;
     c->uncertain++;
@@ -413,7 +415,7 @@ void settle_attempt(struct job *j, const struct ending *end)
         x->o.a.why = keep(j->core, STR("not believed: the server is suspect"), 80);
     x->ticket = j->has_intent && end->dot_left ? j->ticket : 0;
     journal_outcome(j, end, &cl, &st);
-    count_result(j, &st, cl.verdict);
+    count_result(j, &st, cl.verdict, why);
     j->was_blocked |= cl.verdict == VERDICT_BLOCKED;
     j->same_once |= st.kind == STEP_SAME_SERVER;
     switch (st.kind) {

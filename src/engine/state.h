@@ -81,6 +81,7 @@ struct run { /* a campaign at work */
     bool walked, claiming, is_finishing;
     uint32_t ready;     /* jobs in memory */
     uint32_t uncertain; /* since start, own stops not counted */
+    uint32_t content_refused;
     uint64_t sent;
     int64_t flowed_at;       /* boot ms: its last message was sent */
     uint64_t *parked_leases; /* open leases that are not in memory */
@@ -213,7 +214,8 @@ struct outlet { /* a server at work */
     struct core *core;
     struct server_ref *server;
     struct list backlog[LANE_COUNT]; /* rendered jobs */
-    uint32_t n_high;                 /* given in a row from above bulk while bulk waits */
+    struct list pace;                /* jobs whose dot waits for the server's pace */
+    uint32_t n_high;                 /* given in a row from above bulk */
     uint32_t n_backlog, n_rendering, n_wire;
     struct list sessions;
     uint32_t n_sessions, n_connecting;
@@ -335,6 +337,8 @@ void campaigner_reload(struct core *c);
 void campaigner_second(struct core *c); /* tries again what the disk refused */
 void campaigner_maybe_finished(struct core *c, uint32_t campaign_num);
 void campaigner_uncertain(struct core *c, struct run *r);
+/* Refused for what it says: over a limit the campaign pauses, since going on spreads the harm. */
+void campaigner_content(struct core *c, struct run *r, const char *reason);
 struct run *campaigner_run(struct core *c, uint32_t num);
 void campaigner_park_lease(struct run *r, uint64_t first_id);
 
