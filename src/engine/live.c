@@ -35,6 +35,21 @@ static json_t *number_or_null(int64_t v)
     return v < 0 ? json_null() : json_integer(v);
 }
 
+/* Of its effective weight, each with its reason. */
+static json_t *factors_of(struct core *c, uint16_t num)
+{
+    json_t *all = json_array();
+    for (int k = 0; k < FACTORS; k++) {
+        double value = 1;
+        const char *reason = "";
+        if (fleet_factor(c->fleet, num, (enum factor)k, &value, &reason))
+            json_array_append_new(all, json_pack("{s:s, s:f, s:s}", "factor",
+                                                 factor_name((enum factor)k), "value", value,
+                                                 "reason", reason));
+    }
+    return all;
+}
+
 json_t *live_server(struct core *c, struct outlet *o)
 {
     struct server_view v;
@@ -50,8 +65,10 @@ json_t *live_server(struct core *c, struct outlet *o)
                           number_or_null(v.latency_p50_ms), "latency_ms_p95",
                           number_or_null(v.latency_p95_ms), "handshakes", (json_int_t)o->handshakes,
                           "resumed", (json_int_t)o->resumed, "backlog", (int)o->n_backlog);
-    if (j)
+    if (j) {
         json_object_set_new(j, "refusals", whose_figures(c, o->num));
+        json_object_set_new(j, "factors", factors_of(c, o->num));
+    }
     return j;
 }
 

@@ -11,6 +11,7 @@
 
 #define TRANSCRIPT_MAX 16384
 #define SLICES         16
+#define PACE_LOOK_MS   250 /* a dot that waits for pace behind others asks so often */
 
 /* ---- the timer: re-armed only when an earlier time comes */
 
@@ -420,6 +421,9 @@ static void permit_in(struct session *s, struct job *j)
     if (!is_its_turn(s->outlet, j, now) || !fleet_dot(c->fleet, &j->hold, now, &when)) {
         if (list_empty(&j->waiting))
             list_push_back(&s->outlet->pace, &j->waiting);
+        /* The first is woken by its time; a limit of its own may keep it, so the others look too.
+         */
+        s->next_at = loop_now_ms(c->loop) + PACE_LOOK_MS;
         pace_kick(s->outlet);
         return;
     }

@@ -265,6 +265,10 @@ struct server_view {
 };
 
 bool fleet_view(struct fleet *f, uint16_t num, int64_t now_ms, struct server_view *out);
+/* One factor of its effective weight with the reason, "" when nothing has moved it; false: unknown
+ * server. The reason is borrowed until the fleet changes. */
+bool fleet_factor(const struct fleet *f, uint16_t num, enum factor k, double *value_out,
+                  const char **reason_out);
 /* Can any server of the group (fallbacks included) send now or by time alone? */
 bool fleet_group_stalled(struct fleet *f, uint32_t group_num, int64_t now_ms);
 

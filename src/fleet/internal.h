@@ -118,7 +118,7 @@ struct place { /* a server in a group */
     bool is_resting; /* by rotation */
     enum place_state state;
     int64_t owed_since[LANE_COUNT]; /* 0: not waited for in this lane */
-    int64_t off_until;  /* OFF: time alone brings it back then; INT64_MAX: an event does */
+    int64_t off_until; /* OFF: time alone brings it back then; INT64_MAX: an event does */
     enum bound off_bound;
 };
 

@@ -35,6 +35,17 @@ void fleet_set_factor(struct fleet *f, uint16_t num, enum factor k, double value
     snprintf(s->factors[k].reason, sizeof s->factors[k].reason, "%s", reason);
 }
 
+bool fleet_factor(const struct fleet *f, uint16_t num, enum factor k, double *value_out,
+                  const char **reason_out)
+{
+    const struct fserver *s = fleet_find(f, num);
+    if (!s)
+        return false;
+    *value_out = s->factors[k].value;
+    *reason_out = s->factors[k].reason;
+    return true;
+}
+
 /* ---- keys and levels */
 
 bool strategy_has_key(const struct fgroup *g)

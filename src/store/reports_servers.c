@@ -209,6 +209,13 @@ static void add_settings(json_t *j, struct stmt *s)
     json_object_set_new(j, "updated_at", part_time(db_i64(s, C_UPDATED)));
 }
 
+/* Core says which part of its weight is in use. */
+static json_t *effective_weight(const json_t *live, int64_t weight)
+{
+    const json_t *part = json_object_get(live, "effective_weight");
+    return part ? json_real(json_number_value(part) * (double)weight) : json_null();
+}
+
 static json_t *server_json(void *arg, struct db *db, struct stmt *s)
 {
     struct server_view *v = arg;
@@ -225,7 +232,7 @@ static json_t *server_json(void *arg, struct db *db, struct stmt *s)
         live_field(live, "until"), "sent", (json_int_t)sent_by(db, num), "in_flight",
         live_field(live, "in_flight"), "connections", live_field(live, "connections"), "quota",
         quota ? json_incref(quota) : quota_of(s), "weight", (json_int_t)weight, "effective_weight",
-        live_field(live, "effective_weight"), "latency_ms_p50", live_field(live, "latency_ms_p50"),
+        effective_weight(live, weight), "latency_ms_p50", live_field(live, "latency_ms_p50"),
         "latency_ms_p95", live_field(live, "latency_ms_p95"));
     json_object_set_new(j, "lifecycle", json_string(report_lifecycle(db, (uint16_t)num)));
     if (!v->full) {
@@ -236,6 +243,7 @@ static json_t *server_json(void *arg, struct db *db, struct stmt *s)
     json_object_set_new(j, "priority", json_integer(priority));
     json_object_set_new(j, "memberships", memberships);
     json_object_set_new(j, "refusals", live_field(live, "refusals"));
+    json_object_set_new(j, "factors", live_field(live, "factors"));
     add_settings(j, s);
     return j;
 }
