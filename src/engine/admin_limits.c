@@ -45,7 +45,7 @@ static const struct field_spec specs[] = {
      .kind = FIELD_WORD,
      .offset = offsetof(struct limits, spread),
      .word = word_spread,
-     .words = "even, asap"},
+     .words = "asap, even"},
 };
 
 /* ---- what it is for */

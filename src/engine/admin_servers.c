@@ -96,7 +96,7 @@ static const struct field_spec specs[] = {
      .kind = FIELD_WORD,
      .offset = AT(limits.spread),
      .word = word_spread,
-     .words = "even, asap"},
+     .words = "asap, even"},
 };
 
 static const char *const known[] = {"name",

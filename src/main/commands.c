@@ -70,8 +70,8 @@
     OPT(ARG_DECIMAL, "cost-per-1000", "X", "cost_per_1000", "what a thousand messages cost"),     \
     OPT(ARG_COUNT, "included-per-month", "N", "included_per_month",                               \
         "messages a month that are paid for already, or none", RANGE(1, 1000000000), .flags = OPT_NONE_OK), \
-    OPT(ARG_CHOICE, "spread", "HOW", "spread", "bulk takes a day's or month's quota evenly (default) or asap", \
-        .choices = "even|asap"),                                                                  \
+    OPT(ARG_CHOICE, "spread", "HOW", "spread", "bulk takes a day's or month's quota asap (default) or evenly", \
+        .choices = "asap|even"),                                                                  \
     OPT(ARG_CHOICE, "role", "R", "role", "within its groups: active (default), reserve (when no active one can), resting", \
         .choices = "active|reserve|resting"),                                                     \
     OPT(ARG_TEXT, "provider", "NAME", "provider", "who runs it"),                                 \
@@ -123,7 +123,7 @@ static const struct option limit_set_options[] = {
     OPT(ARG_COUNT, "per-day", "N", "per_day", "at most N a day, or none", RANGE(1, 1000000000), .flags = OPT_NONE_OK),
     OPT(ARG_COUNT, "per-month", "N", "per_month", "at most N a month, or none", RANGE(1, 1000000000), .flags = OPT_NONE_OK),
     OPT(ARG_TEXT, "calendar", "ZONE", "calendar", "days and months by the calendar of this time zone, or none", .flags = OPT_NONE_OK),
-    OPT(ARG_CHOICE, "spread", "HOW", "spread", "bulk takes a day's or month's quota evenly (default) or asap", .choices = "even|asap"), END};
+    OPT(ARG_CHOICE, "spread", "HOW", "spread", "bulk takes a day's or month's quota asap (default) or evenly", .choices = "asap|even"), END};
 
 #define GROUP_OPTIONS                                                                             \
     OPT(ARG_NAME, "fallback", "G", "fallback", "group to use when this one cannot send, in order; or none", \

@@ -61,7 +61,7 @@ static const char *const strategies[] = {"round-robin",  "weighted", "priority",
                                          "least-loaded", "adaptive", "cheapest"};
 static const char *const at_limits[] = {"wait", "spill"};
 static const char *const shareses[] = {"exact", "elastic"};
-static const char *const spreads[] = {"even", "asap"};
+static const char *const spreads[] = {"asap", "even"};
 static const char *const roles[] = {"active", "reserve", "resting"};
 static const char *const stickies[] = {"none", "message", "recipient"};
 static const char *const lanes[LANE_COUNT] = {"transactional", "priority", "bulk"};

@@ -33,7 +33,7 @@ enum strategy {
 enum at_limit { AT_LIMIT_WAIT = 0, AT_LIMIT_SPILL };
 enum shares { SHARES_EXACT = 0, SHARES_ELASTIC };
 enum sticky { STICKY_NONE = 0, STICKY_MESSAGE, STICKY_RECIPIENT };
-enum spread { SPREAD_EVEN = 0, SPREAD_ASAP }; /* a day's or month's quota of bulk mail */
+enum spread { SPREAD_ASAP = 0, SPREAD_EVEN }; /* a day's or month's quota of bulk mail */
 enum role { ROLE_ACTIVE = 0, ROLE_RESERVE, ROLE_RESTING };
 
 struct limits {

@@ -256,7 +256,7 @@ static struct server *read_plain(struct stmt *st, bool *ok)
     s->admin = (enum admin_state)enum_of(st, 35, ADMIN_DISABLED, ok);
     s->created_at = db_i64(st, 36);
     s->updated_at = db_i64(st, 37);
-    s->limits.spread = (enum spread)enum_of(st, 38, SPREAD_ASAP, ok);
+    s->limits.spread = (enum spread)enum_of(st, 38, SPREAD_EVEN, ok);
     s->included_per_month = (uint64_t)db_i64(st, 39);
     read_texts(st, s);
     read_limits(st, &s->limits, ok);

@@ -19,6 +19,7 @@ def test_content():
         scene.daemon.campaign("run", 500, html=None)
         wait_for(lambda: scene.daemon.report("run")["state"] == "paused", 40, "the pause")
         wait_for(lambda: all(scene.daemon.server(n)["in_flight"] == 0 for n in "ab"), 20, "quiet")
+        wait_for(lambda: scene.daemon.report("run")["failed"] >= 20, 20, "the results to be written")
         r = scene.daemon.report("run")
         tap.ok(20 <= r["failed"] <= 150, f"{r['failed']} failed before the pause", r)
         tap.ok(r["pending"] == 500 - r["failed"], "the others wait", r)
