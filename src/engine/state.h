@@ -7,7 +7,11 @@
  *   outlet.c     connections of a server      session.c   one connection and its messages
  *   settle.c     what an end means            janitor.c   time, probes, calendars
  *   calls.c      operations from web          live.c      looking
- *   whose.c      what follows a suspicion
+ *   whose.c      what follows a suspicion     revert.c    bounces of a suspect server undone
+ *   routing.c    which group, and why         mailboxes.c who runs a domain, by MX too
+ *   limiting.c   limits beside servers' own   warming.c, reputing.c  caps and factors in force
+ *   foresee.c, simulating.c  forecast and group simulate, on a desk   derive.c  SCRAM's work
+ *   look.c, patterns.c, evidence.c, isolate.c  for the operator       cancels.c  words to keep
  *   probe.c      server test and health probes
  *   policies.c   failure matrices of the groups */
 #ifndef ENGINE_STATE_H
