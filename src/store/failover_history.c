@@ -24,12 +24,12 @@ static bool look_up(struct db *db, const char *sql, uint64_t id, struct stmt **o
     return db_step(*out, row_out, e);
 }
 
-static bool campaign_of(struct db *db, struct origin *o, struct err *e)
+/* sql: group_num and lane of $1. */
+static bool read_group(struct db *db, struct origin *o, const char *sql, uint64_t id, struct err *e)
 {
     struct stmt *st = NULL;
     bool row = false;
-    if (!look_up(db, "SELECT group_num, lane FROM campaign WHERE num = $1",
-                 (uint64_t)o->campaign_num, &st, &row, e))
+    if (!look_up(db, sql, id, &st, &row, e))
         return false;
     if (row) {
         o->group_num = (uint32_t)db_i64(st, 0);
@@ -40,20 +40,16 @@ static bool campaign_of(struct db *db, struct origin *o, struct err *e)
     return true;
 }
 
+static bool campaign_of(struct db *db, struct origin *o, struct err *e)
+{
+    return read_group(db, o, "SELECT group_num, lane FROM campaign WHERE num = $1",
+                      (uint64_t)o->campaign_num, e);
+}
+
 static bool single(struct db *db, struct origin *o, uint64_t id, struct err *e)
 {
-    struct stmt *st = NULL;
-    bool row = false;
     *o = (struct origin){.first = id, .end = id + 1};
-    if (!look_up(db, "SELECT group_num, lane FROM message WHERE id = $1", id, &st, &row, e))
-        return false;
-    if (row) {
-        o->group_num = (uint32_t)db_i64(st, 0);
-        o->lane = (enum lane)db_i64(st, 1);
-    }
-    o->known = row;
-    db_reset(st);
-    return true;
+    return read_group(db, o, "SELECT group_num, lane FROM message WHERE id = $1", id, e);
 }
 
 static bool find_origin(struct db *db, struct origin *o, uint64_t id, struct err *e)
