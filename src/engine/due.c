@@ -370,3 +370,21 @@ void due_run(struct core *c)
         }
     }
 }
+
+void due_sweep(struct core *c)
+{
+    size_t pos = 0;
+    struct str key;
+    void *v = NULL;
+    while (map_str_next(c->classes, &pos, &key, &v)) {
+        struct class *k = v;
+        struct run *r = k->campaign_num ? campaigner_run(c, k->campaign_num) : NULL;
+        /* No job in memory, so nobody names the class. */
+        bool is_over = k->campaign_num && (!r || (r->state == RUN_OVER && r->ready == 0));
+        if (!is_over || k->n || k->is_runnable)
+            continue;
+        heap_remove(&c->parked, &k->parked);
+        map_str_remove(c->classes, key);
+        free(k);
+    }
+}

@@ -163,6 +163,7 @@ static void tick(void *arg)
         if (c->swept_at == 0 || boot - c->swept_at >= HOUR_MS) {
             c->swept_at = boot;
             post_sweep(c);
+            due_sweep(c);
         }
     }
 }

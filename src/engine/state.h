@@ -377,6 +377,8 @@ void mailboxes_second(struct core *c);
 void due_add(struct core *c, struct job *j, bool first);
 void due_remove(struct core *c, struct job *j);
 void due_run(struct core *c);
+/* Forgets the classes of campaigns that are over, so that years of them leave nothing behind. */
+void due_sweep(struct core *c);
 void due_wake_server(struct core *c, uint16_t num);
 void due_wake_all(struct core *c);
 
