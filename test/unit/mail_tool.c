@@ -2,14 +2,17 @@
  *   mail_tool build      {"from","to","subject","text","html","headers":[[n,v]...],...} ->
  * {"ok","raw"} (base64) mail_tool normalise  {"raw"} (base64) ->
  * {"ok","raw","is_8bit","needs_utf8","has_leading_dot"} mail_tool liquid
- * {"template","kind":"text|html","values":{...}} -> {"ok","out"} or {"error"} mail_tool bench times
- * mime_build on a 10 KB campaign mail (no input) Used by test/peer only; no part of the product. */
+ * {"template","kind":"text|html","values":{...}} -> {"ok","out"} or {"error"} mail_tool dkim
+ * {"mail" (base64),"keys":[{"pem","domain","selector"}...],"time","lifetime"} -> {"ok","signed"}
+ * (base64) mail_tool bench times mime_build on a 10 KB campaign mail and its signatures (no input)
+ * Used by test/peer only; no part of the product. */
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
 #include "base/codec.h"
+#include "mail/dkim.h"
 #include "mail/mime.h"
 #include "mail/template.h"
 
@@ -144,6 +147,51 @@ static json_t *run_liquid(json_t *in)
     return answer;
 }
 
+static struct dkim_key *read_key(json_t *in, struct err *e)
+{
+    struct dkim_key *k = NULL;
+    struct buf der;
+    buf_init(&der, 65536);
+    if (dkim_pem_to_der(member(in, "pem"), &der, e))
+        (void)!dkim_key_new(json_string_value(json_object_get(in, "domain")),
+                            json_string_value(json_object_get(in, "selector")), buf_str(&der), &k,
+                            e);
+    buf_free(&der);
+    return k;
+}
+
+static json_t *run_dkim(json_t *in)
+{
+    struct dkim_key *keys[8] = {NULL};
+    struct dkim_terms terms = {.time_s = json_integer_value(json_object_get(in, "time")),
+                               .lifetime_s = json_integer_value(json_object_get(in, "lifetime"))};
+    struct buf mail, out;
+    struct err e = {0};
+    size_t n = 0;
+    json_t *one;
+    json_t *answer;
+    bool ok = true;
+    buf_init(&mail, OUT_MAX);
+    buf_init(&out, OUT_MAX);
+    json_array_foreach(json_object_get(in, "keys"), n, one)
+    {
+        ok = ok && n < countof(keys) && (keys[n] = read_key(one, &e)) != NULL;
+    }
+    (void)codec_base64_decode(member(in, "mail"), &mail);
+    ok = ok && dkim_sign((const struct dkim_key *const *)keys, n, buf_str(&mail), &terms, &out, &e);
+    if (ok && buf_addstr(&out, buf_str(&mail))) {
+        answer = json_pack("{s:b}", "ok", 1);
+        put_base64(answer, "signed", &out);
+    } else {
+        answer = failed(&e);
+    }
+    for (size_t i = 0; i < countof(keys); i++)
+        dkim_key_free(&keys[i]);
+    buf_free(&mail);
+    buf_free(&out);
+    return answer;
+}
+
 static int run_lines(json_t *(*run)(json_t *))
 {
     char *line = NULL;
@@ -260,8 +308,10 @@ int main(int argc, char **argv)
         return run_lines(run_normalise);
     if (str_is(verb, "liquid"))
         return run_lines(run_liquid);
+    if (str_is(verb, "dkim"))
+        return run_lines(run_dkim);
     if (str_is(verb, "bench"))
         return run_bench();
-    fputs("usage: mail_tool build|normalise|liquid|bench\n", stderr);
+    fputs("usage: mail_tool build|normalise|liquid|dkim|bench\n", stderr);
     return 2;
 }
