@@ -157,7 +157,7 @@ static enum MHD_Result refuse(struct inner *in)
 struct head {
     unsigned lengths, codings;
     bool is_odd; /* a name with a blank: another reader may take it for something else */
-    const char *length, *coding, *authorization, *type;
+    const char *length, *coding, *authorization, *type, *idempotency_key;
 };
 
 static enum MHD_Result look_at_header(void *cls, enum MHD_ValueKind kind, const char *name,
@@ -178,6 +178,8 @@ static enum MHD_Result look_at_header(void *cls, enum MHD_ValueKind kind, const 
         h->authorization = value;
     } else if (str_iis(n, "content-type")) {
         h->type = value;
+    } else if (str_iis(n, "idempotency-key")) {
+        h->idempotency_key = value;
     }
     return MHD_YES;
 }
@@ -261,6 +263,20 @@ static void take_type(struct http_request *r, const char *type)
         *p = ascii_lower(*p);
 }
 
+/* Printable ASCII, so that it can be shown, compared and stored anywhere. */
+static bool take_idempotency_key(struct http_request *r, const char *key)
+{
+    struct str s = str_trim(str_of(key));
+    bool ok = str_copy(s, r->idempotency_key, sizeof(r->idempotency_key));
+    for (size_t i = 0; i < s.n; i++)
+        ok = ok && s.p[i] > ' ' && s.p[i] < 0x7f;
+    if (!key || (ok && s.n))
+        return true;
+    http_answer_problem(r, 400, "invalid",
+                        "Idempotency-Key: must be 1 to 255 printable characters without blanks");
+    return false;
+}
+
 static bool is_our_peer(struct MHD_Connection *c)
 {
     uint32_t uid = 0;
@@ -318,7 +334,7 @@ static enum MHD_Result begin(struct inner *in, const char *method)
     (void)MHD_get_connection_values(in->connection, MHD_HEADER_KIND, look_at_header, &h);
     r->method = method_of(method);
     if (!check_framing(r, &h) || !check_route(r, in->uri) || !check_caller(in, &h) ||
-        !check_length(r, &h))
+        !check_length(r, &h) || !take_idempotency_key(r, h.idempotency_key))
         return refuse(in);
     take_type(r, h.type);
     body_init(&in->body, r->web->config->data_dir, r->route->body_max);

@@ -55,7 +55,8 @@ struct http_request {
     char *params[HTTP_PARAMS_MAX]; /* decoded segments */
     struct http_pair queries[HTTP_QUERIES_MAX];
     size_t n_queries;
-    char content_type[100]; /* lower case, without parameters; "" when not given */
+    char content_type[100];    /* lower case, without parameters; "" when not given */
+    char idempotency_key[256]; /* "" when not given */
     struct http_caller caller;
     struct str body;
     /* the answer */

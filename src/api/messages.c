@@ -9,51 +9,82 @@
 #include <stdio.h>
 
 /* A mail as it is: what is not in it comes in the query. */
-static json_t *args_of_mail(struct http_request *r, struct err *e)
+static json_t *item_of_mail(struct http_request *r, struct err *e)
 {
-    static const char *const fields[] = {"to", "from", "stream", "group", "expires_at", NULL};
-    static const char *const all[] = {"to", "from", "stream", "group", "expires_at", "tag", NULL};
-    if (!http_queries_known(r, all, e))
+    static const char *const known[] = {
+        "to", "from", "stream", "group", "expires_at", "expires_after", "send_at", "tag", NULL};
+    if (!http_queries_known(r, known, e))
         return NULL;
     if (!r->body.n) {
         err_set(e, ERR_INVALID, "the body is empty: it must be the mail");
         return NULL;
     }
-    json_t *args = json_object(), *tags = json_array();
-    for (const char *const *f = fields; *f; f++)
+    json_t *item = json_object(), *tags = json_array();
+    for (const char *const *f = known; f[1]; f++)
         if (http_query(r, *f))
-            json_object_set_new(args, *f, json_string(http_query(r, *f)));
+            json_object_set_new(item, *f, json_string(http_query(r, *f)));
     for (size_t i = 0; i < r->n_queries; i++)
         if (!strcmp(r->queries[i].name, "tag"))
             json_array_append_new(tags, json_string(r->queries[i].value));
-    json_object_set_new(args, "tags", tags);
-    return args;
+    json_object_set_new(item, "tags", tags);
+    return item;
 }
 
-static void send(struct http_request *r, json_t *args, struct str tail)
+/* Core reads the body itself, on its desks. item: stolen; NULL: it is in the body. */
+static void submit(struct http_request *r, const char *op, json_t *item)
 {
     struct err e;
     json_t *data = NULL;
-    if (r->caller.is_test)
-        json_object_set_new(args, "test", json_true());
-    if (!call_data(r, "message.send", args, tail, CALL_MS, &data, &e))
+    json_t *args = json_pack("{s:b, s:O?}", "test", r->caller.is_test, "groups", r->caller.groups);
+    if (item)
+        json_object_set_new(args, "item", item);
+    if (r->idempotency_key[0])
+        json_object_set_new(args, "key", json_string(r->idempotency_key));
+    bool ok = call_data(r, op, args, r->body, CALL_MS, &data, &e);
+    json_decref(args);
+    if (!ok) {
         http_answer_error(r, &e);
-    else
-        http_answer_json(r, 202, data);
+        return;
+    }
+    if (json_object_get(data, "replayed")) {
+        json_object_del(data, "replayed");
+        http_header(r, "Idempotent-Replayed", "true");
+    }
+    http_answer_json(r, 202, data);
+}
+
+static bool is_json(struct http_request *r)
+{
+    struct err e;
+    if (!r->content_type[0] || !strcmp(r->content_type, "application/json"))
+        return true;
+    err_set(&e, ERR_INVALID,
+            "content-type: %.60s is not understood here; send application/json (or a single mail "
+            "as message/rfc822)",
+            r->content_type);
+    http_answer_error(r, &e);
+    return false;
 }
 
 void on_messages_send(struct http_request *r)
 {
     struct err e;
-    bool is_mail = !strcmp(r->content_type, "message/rfc822");
-    json_t *args = is_mail ? args_of_mail(r, &e) : body_object(r, &e);
-    if (!args) {
-        http_answer_error(r, &e);
+    if (strcmp(r->content_type, "message/rfc822") != 0) {
+        if (is_json(r))
+            submit(r, "message.send_json", NULL);
         return;
     }
-    if (caller_may_group(r, args))
-        send(r, args, is_mail ? r->body : STR_NONE);
-    json_decref(args);
+    json_t *item = item_of_mail(r, &e);
+    if (item)
+        submit(r, "message.send", item);
+    else
+        http_answer_error(r, &e);
+}
+
+void on_messages_batch(struct http_request *r)
+{
+    if (is_json(r))
+        submit(r, "message.batch", NULL);
 }
 
 void on_messages_search(struct http_request *r)
@@ -107,16 +138,17 @@ void on_messages_raw(struct http_request *r)
     struct err e;
     struct buf b;
     uint64_t id;
+    uint64_t holder = 0;
     bool spooled = false;
     char dir[4200];
     if (!id_of(r, &id))
         return;
     buf_init(&b, SPOOL_MAX);
-    bool ok = report_message_body(r->db, id, &b, &spooled, &e);
+    bool ok = report_message_body(r->db, id, &b, &spooled, &holder, &e);
     if (ok && spooled) {
         struct spool_body body;
         snprintf(dir, sizeof(dir), "%s/spool", r->web->config->data_dir);
-        ok = spool_open(dir, id, &body, &e);
+        ok = spool_open(dir, holder, &body, &e);
         if (ok) {
             http_answer_text(r, 200, "message/rfc822", body.bytes);
             spool_close(&body);
@@ -132,6 +164,11 @@ void on_messages_raw(struct http_request *r)
 void on_messages_cancel(struct http_request *r)
 {
     call_core(r, 200, "message.cancel", named_body(r, "id"));
+}
+
+void on_messages_move(struct http_request *r)
+{
+    call_core(r, 200, "message.move", named_body(r, "id"));
 }
 
 void on_messages_retry(struct http_request *r)

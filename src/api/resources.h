@@ -103,6 +103,8 @@ void on_campaigns_report(struct http_request *r);
 void on_campaigns_preview(struct http_request *r);
 /* messages.c */
 void on_messages_send(struct http_request *r);
+void on_messages_batch(struct http_request *r);
+void on_messages_move(struct http_request *r);
 void on_messages_search(struct http_request *r);
 void on_messages_show(struct http_request *r);
 void on_messages_raw(struct http_request *r);

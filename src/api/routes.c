@@ -116,10 +116,12 @@ const struct http_route http_routes[] = {
     {HTTP_GET, "/v1/campaigns/{}/preview", on_campaigns_preview, "campaigns:read", 0, false},
 
     {HTTP_POST, "/v1/messages", on_messages_send, "messages:send", MAIL, false},
+    {HTTP_POST, "/v1/messages:batch", on_messages_batch, "messages:send", MAIL, false},
     {HTTP_GET, "/v1/messages", on_messages_search, "messages:read", 0, false},
     {HTTP_GET, "/v1/messages/{}", on_messages_show, "messages:read", 0, false},
     {HTTP_GET, "/v1/messages/{}/raw", on_messages_raw, "messages:read", 0, false},
     {HTTP_POST, "/v1/messages/{}/cancel", on_messages_cancel, "messages:send", JSON, false},
+    {HTTP_POST, "/v1/messages/{}/move", on_messages_move, "messages:send", JSON, false},
     {HTTP_POST, "/v1/messages/{}/retry", on_messages_retry, "messages:send", JSON, false},
 
     {HTTP_GET, "/v1/queue", on_system_queue, "reports:read", 0, false},

@@ -27,6 +27,7 @@ enum admin_changed {
     ADMIN_CHANGED_SUPPRESSED = 1 << 5, /* see suppressed[] */
     ADMIN_CHANGED_LEFT = 1 << 6,       /* see left[] */
     ADMIN_CHANGED_MESSAGES = 1 << 7,   /* see messages[] */
+    ADMIN_CHANGED_MOVED = 1 << 8,      /* see moved_id */
 };
 
 struct admin_left {
@@ -42,6 +43,8 @@ struct admin_changes {
     uint64_t *messages; /* to be cancelled while core works on them: withdraw them
                            (before the dot) and settle them as cancelled */
     size_t n_messages, cap_messages;
+    uint64_t moved_id; /* a message that is another group's now */
+    uint32_t moved_group;
     struct admin_left *left; /* who left a list: mail of its campaigns is withdrawn */
     size_t n_left, cap_left;
 };

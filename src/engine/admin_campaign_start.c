@@ -445,7 +445,8 @@ static bool post_test(struct start *s, json_t *args, const char *to, json_t **da
     struct server *server = NULL;
     struct links l;
     json_t *parts = NULL;
-    struct outgoing o = {.id = ids_next(s->c->ids, s->c->wall_ms),
+    uint64_t id = ids_next(s->c->ids, s->c->wall_ms);
+    struct outgoing o = {.seed = s->c->random ^ id,
                          .lane = LANE_TRANSACTIONAL,
                          .group_num = s->cmp->group_num,
                          .to = str_of(to),
@@ -453,14 +454,14 @@ static bool post_test(struct start *s, json_t *args, const char *to, json_t **da
     const char *from = any_from(s, &server);
     bool ok = from || err_set(e, ERR_REFUSED,
                               "from: neither the campaign nor a server of its group has one");
-    ok = ok && render(s, args, o.id, &l, &parts, e);
+    ok = ok && render(s, args, id, &l, &parts, e);
     if (ok) {
         o.from = str_of(from);
         o.subject = part_of(parts, "subject");
         o.html = part_of(parts, "html");
         o.text = part_of(parts, "text");
         o.list_unsubscribe = str_of(l.unsubscribe);
-        ok = outgoing_post(s->c, &o, data_out, e);
+        ok = outgoing_post(s->c, &o, id, data_out, e);
     }
     json_decref(parts);
     server_free(&server);

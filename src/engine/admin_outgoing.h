@@ -1,34 +1,26 @@
-/* A single mail on its way into the queue: built or normalised, checked against suppression,
- * stored. Shared by message.send and campaign.test. */
+/* A composed mail on its way into the queue: its group found, its recipient checked against
+ * suppression, its rows written. On the ledger thread, for every entrance. */
 #ifndef ENGINE_ADMIN_OUTGOING_H
 #define ENGINE_ADMIN_OUTGOING_H
 
 #include "engine/admin_parts.h"
-#include "mail/mime.h"
-#include "model/message.h"
+#include "engine/compose.h"
 
-#define OUTGOING_MAX (40u << 20) /* bytes of a mail */
-
-struct outgoing { /* strings are borrowed; STR_NONE: not given */
-    uint64_t id;  /* of the message; 0: a fresh one */
-    enum lane lane;
-    uint32_t group_num;
-    struct str to;   /* mailbox */
-    struct str from; /* mailbox; with raw it goes before the header's From */
-    struct str reply_to;
-    struct str raw; /* a whole mail; else the following */
-    struct str subject, html, text;
-    struct str list_unsubscribe;
-    const struct mime_header *headers;
-    size_t n_headers;
-    struct str tags;    /* one a line */
-    int64_t expires_at; /* wall ms; 0: never */
-    bool is_test;       /* checked and built, then dropped */
+/* Whose body a message has: several recipients of one mail share one. */
+struct outgoing_body {
+    uint64_t of; /* the message that holds it; 0: not stored yet, then set */
 };
 
-/* Answers {"id","message_id"}. ERR_REFUSED when the recipient is suppressed. */
-bool outgoing_post(struct admin_context *c, const struct outgoing *o, json_t **data_out,
-                   struct err *e) MUST_USE;
+/* Writes the message under `id` (0: a fresh one). shared: NULL, or what the messages of one mail
+ * have in common. ERR_REFUSED when the recipient is suppressed, ERR_NOT_FOUND (group). */
+bool outgoing_store(struct admin_context *c, struct composed *m, uint32_t credential_num,
+                    struct outgoing_body *shared, uint64_t *id, struct err *e) MUST_USE;
+/* All at once, for one mail built here; answers {"id","message_id"}. */
+bool outgoing_post(struct admin_context *c, const struct outgoing *o, uint64_t id,
+                   json_t **data_out, struct err *e) MUST_USE;
+/* {"id","message_id"}, and {"test":true} for one that is dropped. NULL with *e when the Message-ID
+ * is no UTF-8. */
+json_t *outgoing_answer(const struct composed *m, uint64_t id, bool is_test, struct err *e);
 /* Num of the group of that name; NULL: 0. */
 bool outgoing_group(struct admin_context *c, const char *name, uint32_t *num_out,
                     struct err *e) MUST_USE;

@@ -8,6 +8,8 @@
 #include "engine/isolate.h"
 #include "engine/look.h"
 #include "engine/server_test.h"
+#include "engine/submitting.h"
+#include "engine/drafts.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -97,6 +99,8 @@ static void resumed(struct core *c, const char *op)
 
 static void apply_changes(struct core *c, const char *op, const struct admin_changes *ch)
 {
+    if (str_starts(str_of(op), STR("template.")) && !admin_reads_only(op))
+        drafts_forget(c);
     if (ch->bits & (ADMIN_CHANGED_SERVERS | ADMIN_CHANGED_GROUPS | ADMIN_CHANGED_PAUSE))
         config_reload(c, false);
     if (ch->bits & ADMIN_CHANGED_PAUSE)
@@ -107,16 +111,13 @@ static void apply_changes(struct core *c, const char *op, const struct admin_cha
         campaigner_suppressed(c, str_of(ch->suppressed[i]));
     for (size_t i = 0; i < ch->n_left; i++)
         left_list(c, &ch->left[i]);
+    if (ch->bits & ADMIN_CHANGED_MOVED)
+        due_move(c, ch->moved_id, ch->moved_group);
     if (ch->n_messages)
         campaigner_cancel(c, ch->messages, ch->n_messages);
     if (!(ch->bits & ADMIN_CHANGED_QUEUE))
         return;
-    if (str_is(str_of(op), "message.send")) {
-        campaigner_want_queue(c);
-        campaigner_tick(c);
-    } else {
-        campaigner_rewind(c); /* messages may have become due before the place of claims */
-    }
+    campaigner_rewind(c); /* messages may have become due before the place of claims */
 }
 
 /* A second, empty turn through the ledger: what apply_changes reads again is in force by then, so
@@ -180,9 +181,7 @@ static void run_on_ledger(struct core *c, struct link_request *r)
     k->core = c;
     k->request = r;
     fill_context(k);
-    k->lj.order = str_is(str_of(r->op), "message.send") ? LEDGER_ACCEPT
-                  : admin_in_bites(r->op)               ? LEDGER_IMPORT
-                                                        : LEDGER_ADMIN;
+    k->lj.order = admin_in_bites(r->op) ? LEDGER_IMPORT : LEDGER_ADMIN;
     k->lj.is_read = admin_reads_only(r->op);
     k->lj.work = work;
     k->lj.done = done;
@@ -245,7 +244,7 @@ void calls_handle(void *arg, struct link_request *r)
         return;
     if (c->is_stopping) {
         err_set(&e, ERR_LATER, "the daemon is stopping: try again in a few seconds");
-    } else if (run_aside(c, r)) {
+    } else if (run_aside(c, r) || submitting_start(c, r)) {
         return;
     } else if (!admin_has(r->op)) {
         err_set(&e, ERR_NOT_FOUND, "there is no operation '%s' here", r->op);

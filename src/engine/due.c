@@ -209,6 +209,31 @@ void due_remove(struct core *c, struct job *j)
     j->class->n--;
 }
 
+static struct job *find_job(struct core *c, uint64_t message_id)
+{
+    list_each(it, &c->boxes)
+    {
+        struct box *b = list_entry(it, struct box, link);
+        for (uint32_t i = 0; i < b->lease->n; i++)
+            if (b->jobs[i].place != JOB_OVER && b->jobs[i].item->message_id == message_id)
+                return &b->jobs[i];
+    }
+    return NULL;
+}
+
+void due_move(struct core *c, uint64_t message_id, uint32_t group_num)
+{
+    struct job *j = find_job(c, message_id);
+    if (!j)
+        return;
+    j->item->group_num = group_num;
+    j->routing_turn = c->routing_turn - 1; /* asked again wherever it is */
+    if (j->place != JOB_READY)
+        return;
+    due_remove(c, j);
+    due_add(c, j, false);
+}
+
 void due_wake_all(struct core *c)
 {
     for (struct heap_node *n = heap_min(&c->parked); n; n = heap_min(&c->parked))

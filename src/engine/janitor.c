@@ -7,8 +7,9 @@
 #include "engine/reputing.h"
 #include "engine/warming.h"
 #include "store/events.h"
-#include "store/limits.h"
 #include "store/hours.h"
+#include "store/idempotency.h"
+#include "store/limits.h"
 #include "store/settings.h"
 #include "store/spool.h"
 #include "store/suppression.h"
@@ -17,6 +18,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#define ANSWERS_BITE   2000 /* a minute */
 #define TICK_MS        100
 #define PROBES         64
 #define ANCHOR_MS      60000
@@ -223,12 +225,14 @@ static void post_sweep(struct core *c)
     ledger_post(c->ledger, &w->lj);
 }
 
-/* ---- provisional suppressions become settled when their time is over */
+/* ---- each minute: provisional suppressions become settled when their time is over, answers of a
+ * day ago are forgotten */
 
 static bool provisional_work(struct ledger_job *lj, struct db *db, struct err *e)
 {
     struct anchor *a = container_of(lj, struct anchor, lj);
-    return suppression_settle(db, a->steady, SETTLE_BITE, &lj->again, e);
+    return suppression_settle(db, a->steady, SETTLE_BITE, &lj->again, e) &&
+           idempotency_sweep(db, a->steady, ANSWERS_BITE, e);
 }
 
 static void settle_provisional(struct core *c)

@@ -203,7 +203,7 @@ static bool render_single(struct job *j, struct err *e)
     if (it->spooled) {
         char dir[4200];
         snprintf(dir, sizeof dir, "%s/spool", j->core->cfg->data_dir);
-        if (!spool_open(dir, it->message_id, &spooled, e))
+        if (!spool_open(dir, it->body_id, &spooled, e))
             return false;
         body = spooled.bytes;
     }

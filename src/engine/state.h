@@ -11,6 +11,7 @@
  *   routing.c    which group, and why         mailboxes.c who runs a domain, by MX too
  *   limiting.c   limits beside servers' own   warming.c, reputing.c  caps and factors in force
  *   foresee.c, simulating.c  forecast and group simulate, on a desk   derive.c  SCRAM's work
+ *   submitting.c, drafts.c  messages of the API, their templates
  *   look.c, patterns.c, evidence.c, isolate.c  for the operator       cancels.c  words to keep
  *   probe.c      server test and health probes
  *   policies.c   failure matrices of the groups */
@@ -239,6 +240,8 @@ struct core {
     struct pool *desks;
     struct pool *looks;          /* looking that reads many rows; NULL until the first */
     struct map_u64 *quarantines; /* server num -> its quarantine that is not in force yet */
+    struct drafts *drafts;       /* templates that the API names; NULL until the first */
+    size_t n_submitting;         /* bytes of the API's messages at work */
     struct top *top;             /* rates for live.top; NULL until somebody looks */
     struct ledger *ledger;
     struct checkpoint *checkpoint;
@@ -288,11 +291,9 @@ struct core {
     struct list lanes[LANE_COUNT]; /* turns with something runnable */
     uint32_t n_high;               /* picks in a row above bulk while bulk is runnable */
     struct heap parked;            /* classes that wait */
-    struct map_u64 *jobs;          /* message id -> job */
     struct map_u64 *cancelled;     /* message id -> steady ms of the word; NULL: none yet */
     size_t cancels_pos;            /* where the sweep of them goes on */
     int64_t cancels_at;            /* boot ms of the next one */
-    struct map_str *by_key;        /* recipient key -> job (last one) while claimed */
     struct list waiting_intents;   /* jobs whose dot waits for the disk */
     uint32_t n_active;             /* sessions with a message on the wire */
     uint64_t *intents;             /* ring of intents' tickets that may not be durable yet */
@@ -377,6 +378,8 @@ void mailboxes_second(struct core *c);
 void due_add(struct core *c, struct job *j, bool first);
 void due_remove(struct core *c, struct job *j);
 void due_run(struct core *c);
+/* A message is another group's; nothing when it is not in memory. */
+void due_move(struct core *c, uint64_t message_id, uint32_t group_num);
 /* Forgets the classes of campaigns that are over, so that years of them leave nothing behind. */
 void due_sweep(struct core *c);
 void due_wake_server(struct core *c, uint16_t num);

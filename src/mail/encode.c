@@ -356,6 +356,17 @@ static bool add_base64(struct buf *out, struct str body)
     return b.n == 0 || buf_add(out, text, encode_b64(b.line, b.n, text));
 }
 
+bool encode_bytes(struct buf *out, struct str bytes)
+{
+    struct base64 b = {.out = out};
+    char text[80];
+    if (!feed_b64(&b, bytes.p, bytes.n))
+        return false;
+    if (!bytes.n)
+        return buf_add(out, "\r\n", 2);
+    return b.n == 0 || buf_add(out, text, encode_b64(b.line, b.n, text));
+}
+
 bool encode_body(struct buf *out, struct str body, const struct encode_plan *plan,
                  bool *leading_dot)
 {

@@ -25,6 +25,8 @@ const char *encode_name(enum encode_kind kind);
 /* Appends the body; *leading_dot is set when a line of the output begins with a dot (7bit only). */
 bool encode_body(struct buf *out, struct str body, const struct encode_plan *plan,
                  bool *leading_dot);
+/* Appends any bytes as base64 in lines of 76 characters. */
+bool encode_bytes(struct buf *out, struct str bytes);
 /* Appends s with every CR, LF and CRLF as one LF and malformed UTF-8 as U+FFFD. */
 bool encode_unify(struct buf *out, struct str s);
 

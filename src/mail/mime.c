@@ -1,13 +1,12 @@
-/* Builds a mail from its parts: header, then one text part or multipart/alternative. Called by the
+/* Builds a mail from its parts: its header; the body is mime_body.c's. Called by the
  * desks for every message, so the common mail touches the heap only through `out`. Decides nothing
  * about who gets it; DKIM and tracking are done elsewhere. */
 #include "mail/mime.h"
 
-#include "mail/encode.h"
 #include "mail/header.h"
+#include "mail/mime_body.h"
 
 #define NAME_MAX_BYTES 1024
-#define BOUNDARY_SIZE  40
 
 /* ---- header ---- */
 
@@ -131,107 +130,14 @@ static bool add_header(struct buf *out, const struct mime_message *m, struct mim
            err_set(e, ERR_TOO_BIG, "the mail is larger than %zu bytes", out->max);
 }
 
-/* ---- body ---- */
-
-struct part {
-    const char *type;
-    struct str body;
-    struct encode_plan plan;
-};
-
-/* True when the boundary stands somewhere in a 7bit body. Underscores are rare in text, which makes
- * them the byte to look for; encoded bodies cannot hold "=_" at all. */
-static bool occurs_in(const char *boundary, const struct part *part)
-{
-    size_t n = strlen(boundary);
-    const char *p = part->body.p, *end = p + part->body.n;
-    if (part->plan.kind != ENCODE_7BIT)
-        return false;
-    while (p < end && (p = memchr(p, '_', (size_t)(end - p)))) {
-        if (p > part->body.p && (size_t)(end - p) + 1 >= n && memcmp(p - 1, boundary, n) == 0)
-            return true;
-        p++;
-    }
-    return false;
-}
-
-static uint64_t mix(uint64_t x)
-{
-    x += 0x9E3779B97F4A7C15ull;
-    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9ull;
-    x = (x ^ x >> 27) * 0x94D049BB133111EBull;
-    return x ^ x >> 31;
-}
-
-static void make_boundary(uint64_t seed, const struct part *parts, size_t n_parts, char *out)
-{
-    static const char digits[] = "0123456789abcdefghijklmnopqrstuv";
-    bool taken;
-    do {
-        uint64_t a = mix(seed), b = mix(a ^ 0x706F737466ull);
-        memcpy(out, "=_pf_", 5);
-        for (int i = 0; i < 12; i++, a >>= 5)
-            out[5 + i] = digits[a & 31];
-        for (int i = 0; i < 12; i++, b >>= 5)
-            out[17 + i] = digits[b & 31];
-        out[29] = 0;
-        taken = false;
-        for (size_t i = 0; i < n_parts; i++)
-            taken = taken || occurs_in(out, &parts[i]);
-        seed++;
-    } while (taken);
-}
-
-static bool add_part(struct buf *out, const struct part *part, bool *leading_dot)
-{
-    return buf_adds(out, "Content-Type: ") && buf_adds(out, part->type) &&
-           buf_adds(out, "; charset=utf-8\r\nContent-Transfer-Encoding: ") &&
-           buf_adds(out, encode_name(part->plan.kind)) && buf_add(out, "\r\n\r\n", 4) &&
-           encode_body(out, part->body, &part->plan, leading_dot);
-}
-
-static bool add_body(struct buf *out, const struct part *parts, size_t n, uint64_t seed,
-                     bool *leading_dot)
-{
-    char boundary[BOUNDARY_SIZE];
-    if (n == 1)
-        return add_part(out, &parts[0], leading_dot);
-    make_boundary(seed, parts, n, boundary);
-    bool ok = buf_adds(out, "Content-Type: multipart/alternative; boundary=\"") &&
-              buf_adds(out, boundary) && buf_adds(out, "\"\r\n\r\n");
-    /* The CRLF before a delimiter is the delimiter's (RFC 2046 5.1.1): each part keeps its own. */
-    for (size_t i = 0; ok && i < n; i++)
-        ok = (i == 0 || buf_add(out, "\r\n", 2)) && buf_add(out, "--", 2) &&
-             buf_adds(out, boundary) && buf_add(out, "\r\n", 2) &&
-             add_part(out, &parts[i], leading_dot);
-    return ok && buf_add(out, "\r\n--", 4) && buf_adds(out, boundary) && buf_add(out, "--\r\n", 4);
-}
-
 bool mime_build(const struct mime_message *m, struct buf *out, struct mime_facts *facts,
                 struct err *e)
 {
     struct mime_facts found = {false, false, false};
-    struct part parts[2];
-    struct buf derived;
-    size_t n = 0;
-    if (!m->text.p && !m->html.p)
+    if (!m->text.p && !m->html.p && !m->n_attachments)
         return err_set(e, ERR_INVALID, "the mail has neither text nor HTML");
-    if (!add_header(out, m, &found, e))
+    if (!add_header(out, m, &found, e) || !mime_add_body(out, m, &found.has_leading_dot, e))
         return false;
-    buf_init(&derived, m->html.n * 16 + 64);
-    struct str text = m->text;
-    bool ok = true;
-    if (!text.p) {
-        ok = buf_reserve(&derived, m->html.n + 64) && mime_text_of_html(m->html, &derived);
-        text = buf_str(&derived);
-    }
-    parts[n++] = (struct part){"text/plain", text, encode_choose(text)};
-    if (m->html.p)
-        parts[n++] = (struct part){"text/html", m->html, encode_choose(m->html)};
-    ok = ok && add_body(out, parts, n, m->boundary_seed, &found.has_leading_dot);
-    buf_free(&derived);
-    if (!ok)
-        return err_set(e, ERR_TOO_BIG, "the mail is larger than %zu bytes", out->max);
     *facts = found;
     return true;
 }

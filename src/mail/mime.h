@@ -14,6 +14,13 @@ struct mime_header {
     struct str value; /* UTF-8; line breaks become blanks; encoded by RFC 2047 where needed */
 };
 
+struct mime_attachment {
+    struct str filename;   /* UTF-8; STR_NONE: none */
+    struct str type;       /* "application/pdf", without parameters */
+    struct str content_id; /* "logo@shop": shown by the HTML as cid:logo@shop; STR_NONE: attached */
+    struct str bytes;
+};
+
 struct mime_message {
     struct str from;       /* mailbox, "Name <a@b>"; needed */
     struct str to;         /* mailbox; needed */
@@ -29,6 +36,8 @@ struct mime_message {
     struct str feedback_id;            /* STR_NONE: none */
     const struct mime_header *headers; /* further ones, in order */
     size_t n_headers;
+    const struct mime_attachment *attachments;
+    size_t n_attachments;
     uint64_t boundary_seed;
 };
 

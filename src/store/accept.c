@@ -13,8 +13,8 @@ static bool insert_message(struct db *db, const struct accepted *m, struct err *
     struct stmt *s = db_stmt(db,
                              "INSERT INTO message (id, lane, group_num, from_address, rcpt,"
                              " rcpt_key, header_from, subject, message_id, facts, body, expires_at,"
-                             " created_at, tags, credential_num, size) VALUES"
-                             " ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16)",
+                             " created_at, tags, credential_num, size, body_of, metadata) VALUES"
+                             " ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18)",
                              e);
     if (!s)
         return false;
@@ -35,6 +35,8 @@ static bool insert_message(struct db *db, const struct accepted *m, struct err *
     db_bind_text(s, 14, m->tags);
     db_bind_i64(s, 15, m->credential_num);
     db_bind_i64(s, 16, (int64_t)m->size);
+    db_bind_i64(s, 17, (int64_t)m->body_of);
+    db_bind_text(s, 18, m->metadata);
     return db_run(s, e);
 }
 
@@ -305,6 +307,23 @@ bool accept_again(struct db *db, uint64_t id, const struct standing *st, int64_t
            count_end(db, st, kind_of(st), -1, e) &&
            count(db, st->campaign_num, TALLY_DEFERRED, 1, e) &&
            (!st->campaign_num || reopen(db, st->campaign_num, e));
+}
+
+static bool set_group(struct db *db, const char *sql, uint64_t id, uint32_t group_num,
+                      struct err *e)
+{
+    struct stmt *s = db_stmt(db, sql, e);
+    if (!s)
+        return false;
+    db_bind_i64(s, 1, (int64_t)id);
+    db_bind_i64(s, 2, group_num);
+    return db_run(s, e);
+}
+
+bool accept_move(struct db *db, uint64_t id, uint32_t group_num, struct err *e)
+{
+    return set_group(db, "UPDATE queue SET group_num = $2 WHERE id = $1", id, group_num, e) &&
+           set_group(db, "UPDATE message SET group_num = $2 WHERE id = $1", id, group_num, e);
 }
 
 bool accept_unsubscribed(struct db *db, uint32_t campaign_num, struct err *e)

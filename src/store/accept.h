@@ -20,6 +20,8 @@ struct accepted { /* strings are borrowed */
     struct str message_id;           /* of the header, without brackets */
     unsigned facts;                  /* 1: 8-bit, 2: SMTPUTF8, 4: leading dot */
     struct str body;                 /* STR_NONE: it is in the spool under id */
+    uint64_t body_of;                /* the message whose body it has; 0: its own */
+    struct str metadata;             /* JSON object; STR_NONE: none */
     struct str tags;                 /* one a line; STR_NONE: none */
     uint64_t size;                   /* bytes of the mail */
     uint32_t credential_num;         /* of the API key that brought it; 0: none */
@@ -57,6 +59,8 @@ bool accept_cancel(struct db *db, uint64_t id, const struct standing *st, int64_
  * own. */
 bool accept_again(struct db *db, uint64_t id, const struct standing *st, int64_t wall_ms,
                   const char *why, struct err *e) MUST_USE;
+/* Another group for a single message that waits. */
+bool accept_move(struct db *db, uint64_t id, uint32_t group_num, struct err *e) MUST_USE;
 /* The messages of a campaign in these states (bits 1 << enum message_state), with an id above
  * `after`, of one lease and at most max, so perhaps none; *last_out: the last id looked at, 0 when
  * the end was reached. Soft bounces only, of bounced ones. */

@@ -11,10 +11,12 @@
 
 extern const unsigned char sql_0001[];
 extern const unsigned char sql_0002[];
+extern const unsigned char sql_0003[];
 
 static const struct migration migrations[] = {
     {"0001-house", (const char *)sql_0001},
     {"0002-dispatcher", (const char *)sql_0002},
+    {"0003-applications", (const char *)sql_0003},
 };
 
 int migrate_latest(void)

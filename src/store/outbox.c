@@ -296,9 +296,11 @@ bool outbox_claim_campaign(struct db *db, struct ids *ids, uint32_t campaign_num
     "q.id, q.due, q.campaign_num, q.group_num, q.contact_id, q.attempts, q.tries, q.resends, "     \
     "q.server_num, q.first_at, COALESCE(q.expires_at, k.deadline), m.from_address, m.rcpt, "       \
     "m.rcpt_key, m.message_id, "                                                                   \
-    "m.facts, m.body, c.email, c.address, c.fields, s.since, q.lane, l.unsubscribed_at, "          \
+    "m.facts, CASE m.body_of WHEN 0 THEN m.body ELSE "                                             \
+    "(SELECT b.body FROM message b WHERE b.id = m.body_of) END, c.email, c.address, c.fields, "    \
+    "s.since, q.lane, l.unsubscribed_at, "                                                         \
     "(SELECT MAX(r.n) FROM result r WHERE r.message_id = q.id), k.state, l.list_id, "              \
-    "m.header_from, m.tags, m.credential_num, w.fields, m.size "
+    "m.header_from, m.tags, m.credential_num, w.fields, m.size, m.body_of "
 #define QUEUE_FROM                                                                                 \
     "FROM queue q LEFT JOIN message m ON m.id = q.id LEFT JOIN contact c ON c.id = q.contact_id "  \
     "LEFT JOIN suppression s ON s.address = COALESCE(m.rcpt_key, c.email) "                        \
@@ -344,6 +346,7 @@ static void fill_queued(struct lease *l, struct lease_item *it, struct stmt *s)
     it->fields = arena_str(l->arena, db_text(s, 29));
     it->spooled = db_is_null(s, 16);
     it->body = it->spooled ? STR_NONE : arena_str(l->arena, db_blob(s, 16));
+    it->body_id = db_i64(s, 31) ? (uint64_t)db_i64(s, 31) : it->message_id;
     it->size = MAX((uint64_t)db_i64(s, 30), (uint64_t)it->body.n);
 }
 

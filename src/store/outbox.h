@@ -30,8 +30,9 @@ struct lease_item {
     /* single messages: */
     struct str envelope_from;
     struct str message_id_text;
-    struct str body; /* n == 0 and spooled: in the spool under message_id */
+    struct str body; /* n == 0 and spooled: in the spool under body_id */
     bool spooled;
+    uint64_t body_id;       /* the message that holds the body */
     struct str header_from; /* the mailbox of its From field */
     struct str tags;        /* one a line */
     uint64_t size;          /* bytes of the mail; 0: not known */

@@ -94,10 +94,10 @@ bool report_messages(struct db *db, const struct report_search *s, const struct 
                      json_t **out, struct err *e) MUST_USE;
 bool report_message(struct db *db, uint64_t id, json_t **out, struct err *e) MUST_USE;
 
-/* The mail of a single message; *spooled_out: it is in the spool instead. Campaign messages are
- * made when they leave and not kept: ERR_NOT_FOUND. */
+/* The mail of a single message; *spooled_out: it is in the spool instead, under *holder_out.
+ * Campaign messages are made when they leave and not kept: ERR_NOT_FOUND. */
 bool report_message_body(struct db *db, uint64_t id, struct buf *out, bool *spooled_out,
-                         struct err *e) MUST_USE;
+                         uint64_t *holder_out, struct err *e) MUST_USE;
 
 /* Counts by lane and state; live: the data of core's live.queue, or NULL. */
 bool report_queue(struct db *db, const json_t *live, int64_t wall_ms, json_t **out,

@@ -49,7 +49,7 @@ static bool add_single(struct db *db, uint64_t id, json_t *j, struct err *e)
 {
     struct stmt *s = db_stmt(db,
                              "SELECT message_id, header_from, subject, from_address, created_at,"
-                             " expires_at, tags, (SELECT k.name FROM api_key k WHERE"
+                             " expires_at, tags, metadata, (SELECT k.name FROM api_key k WHERE"
                              " k.num = credential_num) FROM message WHERE id = $1",
                              e);
     bool row = false;
@@ -66,7 +66,8 @@ static bool add_single(struct db *db, uint64_t id, json_t *j, struct err *e)
         json_object_set_new(j, "accepted_at", part_time(db_i64(s, 4)));
         json_object_set_new(j, "expires_at", part_time(db_i64(s, 5)));
         json_object_set_new(j, "tags", part_lines(s, 6));
-        json_object_set_new(j, "credential", part_column(s, 7));
+        json_object_set_new(j, "metadata", part_json(s, 7));
+        json_object_set_new(j, "credential", part_column(s, 8));
     }
     db_reset(s);
     return true;
@@ -170,10 +171,13 @@ bool report_message(struct db *db, uint64_t id, json_t **out, struct err *e)
 }
 
 bool report_message_body(struct db *db, uint64_t id, struct buf *out, bool *spooled_out,
-                         struct err *e)
+                         uint64_t *holder_out, struct err *e)
 {
     char text[24];
-    struct stmt *s = db_stmt(db, "SELECT body FROM message WHERE id = $1", e);
+    struct stmt *s = db_stmt(db,
+                             "SELECT b.body, b.id FROM message m JOIN message b ON b.id ="
+                             " CASE m.body_of WHEN 0 THEN m.id ELSE m.body_of END WHERE m.id = $1",
+                             e);
     bool row = false;
     if (!s)
         return false;
@@ -188,6 +192,7 @@ bool report_message_body(struct db *db, uint64_t id, struct buf *out, bool *spoo
             "leave)",
             text);
     *spooled_out = db_is_null(s, 0);
+    *holder_out = (uint64_t)db_i64(s, 1);
     bool ok = *spooled_out || buf_addstr(out, db_blob(s, 0)) ||
               err_set(e, ERR_TOO_BIG, "message \"%s\": its mail is too large", text);
     db_reset(s);

@@ -195,12 +195,12 @@ static void send_single(void)
     p->lane = world_chance(800) ? 0 : (uint8_t)world_below(3);
     p->group = (uint8_t)world_below(W->n_groups);
     p->posted_us = W->boot_us;
-    p->is_posted =
-        do_call("message.send",
-                json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "to", to, "from", "hello@shop.example",
-                          "subject", "Your order", "text", "It is on its way.\n", "stream",
-                          lanes[p->lane], "group", group_name(p->group)),
-                STR_NONE, &data);
+    p->is_posted = do_call("message.send",
+                           json_pack("{s:{s:s, s:s, s:s, s:s, s:s, s:s}}", "item", "to", to, "from",
+                                     "hello@shop.example", "subject", "Your order", "text",
+                                     "It is on its way.\n", "stream", lanes[p->lane], "group",
+                                     group_name(p->group)),
+                           STR_NONE, &data);
     json_decref(data);
 }
 

@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "engine/admin.h"
+#include "engine/admin_outgoing.h"
 #include "store/db.h"
 #include "store/groups.h"
 #include "store/ids.h"
@@ -112,6 +113,30 @@ static inline json_t *run_tail(struct fixture *f, const char *op, json_t *args, 
 static inline json_t *run(struct fixture *f, const char *op, json_t *args)
 {
     return run_tail(f, op, args, STR_NONE);
+}
+
+/* A message as the API gives it, composed and stored at once; NULL: refused, see f->e. */
+static inline json_t *post_message(struct fixture *f, json_t *item, struct str raw)
+{
+    struct composed m;
+    struct arena *a = arena_new(COMPOSE_MAX);
+    json_t *data = NULL;
+    uint64_t id = 0;
+    f->c.wall_ms += 10;
+    const struct compose_context cx = {.now_ms = f->c.wall_ms, .random = f->c.random++};
+    admin_changes_free(&f->c.changed);
+    must(db_begin(f->db, &f->e), f);
+    bool ok = compose_item(&cx, item, NULL, raw, 0, a, &m, &f->e) &&
+              outgoing_store(&f->c, &m, 0, NULL, &id, &f->e) &&
+              (data = outgoing_answer(&m, id, false, &f->e)) != NULL;
+    if (ok)
+        must(db_commit(f->db, &f->e), f);
+    else
+        db_rollback(f->db);
+    composed_free(&m);
+    arena_free(&a);
+    json_decref(item);
+    return data;
 }
 
 /* Runs op, which must work, and drops its data. */

@@ -388,14 +388,14 @@ static void test_send_stores_mail_and_queue(void **state)
     struct fixture *f = *state;
     struct buf b;
     bool spooled = true;
-    uint64_t id = 0;
+    uint64_t id = 0, holder = 0;
     buf_init(&b, 1u << 20);
-    json_t *j = run(f, "message.send", mail("Ann <ann@example.com>"));
+    json_t *j = post_message(f, mail("Ann <ann@example.com>"), STR_NONE);
     must(j != NULL, f);
     assert_true(f->c.changed.bits & ADMIN_CHANGED_QUEUE);
     assert_true(codec_id_parse("msg", str_of(text_of(j, "id")), &id));
     assert_non_null(strstr(text_of(j, "message_id"), "@example.com"));
-    must(report_message_body(f->db, id, &b, &spooled, &f->e), f);
+    must(report_message_body(f->db, id, &b, &spooled, &holder, &f->e), f);
     assert_false(spooled);
     assert_true(str_find(buf_str(&b), STR("multipart/alternative")) > 0);
     json_decref(j);
@@ -418,8 +418,7 @@ static void test_send_spools_large_ones(void **state)
     memcpy(raw, head, sizeof(head) - 1);
     for (size_t i = sizeof(head) + 70; i + 2 < n; i += 72)
         memcpy(raw + i, "\r\n", 2);
-    json_t *j =
-        run_tail(f, "message.send", json_pack("{s:s}", "to", "b@example.org"), str_from(raw, n));
+    json_t *j = post_message(f, json_pack("{s:s}", "to", "b@example.org"), str_from(raw, n));
     must(j != NULL, f);
     assert_true(codec_id_parse("msg", str_of(text_of(j, "id")), &id));
     json_decref(j);
@@ -429,6 +428,16 @@ static void test_send_spools_large_ones(void **state)
     assert_true(str_find(body.bytes, STR("z@example.com")) < 0);
     spool_close(&body);
     free(raw);
+}
+
+static void refused_message(struct fixture *f, json_t *item, enum err_code code, const char *words)
+{
+    json_t *j = post_message(f, item, STR_NONE);
+    assert_null(j);
+    if (f->e.code != code || !strstr(f->e.text, words))
+        print_error("%d, %s\n", (int)f->e.code, f->e.text);
+    assert_int_equal(f->e.code, code);
+    assert_non_null(strstr(f->e.text, words));
 }
 
 static void test_send_refuses(void **state)
@@ -458,13 +467,13 @@ static void test_send_refuses(void **state)
     for (size_t i = 0; i < countof(cases); i++) {
         json_t *args = mail("ann@example.com");
         json_object_set_new(args, cases[i].field, json_loads(cases[i].json, JSON_DECODE_ANY, NULL));
-        refused(f, "message.send", args, ERR_INVALID, cases[i].words);
+        refused_message(f, args, ERR_INVALID, cases[i].words);
     }
     json_t *args = mail("ann@example.com");
     json_object_set_new(args, "group", json_string("nowhere"));
-    refused(f, "message.send", args, ERR_NOT_FOUND, "nowhere");
+    refused_message(f, args, ERR_NOT_FOUND, "nowhere");
     done(f, "suppression.add", json_pack("{s:s}", "address", "ann@example.com"));
-    refused(f, "message.send", mail("Ann@Example.com"), ERR_REFUSED, "is suppressed");
+    refused_message(f, mail("Ann@Example.com"), ERR_REFUSED, "is suppressed");
     assert_int_equal(found(f, &(struct report_search){0}), 0);
 }
 

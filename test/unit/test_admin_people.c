@@ -235,9 +235,10 @@ static void test_leaving_a_list(void **state)
 static void test_revert(void **state)
 {
     struct fixture *f = *state;
-    json_t *j = run(f, "message.send",
-                    json_pack("{s:s, s:s, s:s, s:s}", "from", "a@example.com", "to", "b@x.example",
-                              "subject", "s", "text", "t"));
+    json_t *j = post_message(f,
+                             json_pack("{s:s, s:s, s:s, s:s}", "from", "a@example.com", "to",
+                                       "b@x.example", "subject", "s", "text", "t"),
+                             STR_NONE);
     must(j != NULL, f);
     json_decref(j);
     done(f, "server.add", json_pack("{s:s, s:s}", "name", "sick", "host", "127.0.0.1"));
