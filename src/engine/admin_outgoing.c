@@ -50,10 +50,9 @@ static unsigned facts_of(const struct composed *m)
            (m->facts.has_leading_dot ? 4u : 0u);
 }
 
-static bool write_rows(struct admin_context *c, const struct composed *m, struct accepted *a,
+static bool write_rows(struct admin_context *c, struct str body, struct accepted *a,
                        struct outgoing_body *shared, struct err *e)
 {
-    struct str body = buf_str(&m->mail);
     if (shared && shared->of) {
         a->body_of = shared->of;
     } else if (body.n > SPOOL_FROM) {
@@ -75,7 +74,9 @@ bool outgoing_store(struct admin_context *c, struct composed *m, uint32_t creden
 {
     if (!*id)
         *id = ids_next(c->ids, c->wall_ms);
-    composed_name(m, *id);
+    struct composed *whole = shared ? shared->mail : m;
+    if (!shared || !shared->of)
+        composed_name(whole, *id);
     struct accepted a = {.id = *id,
                          .lane = m->lane,
                          .from = str_from(m->from.text, m->from.n),
@@ -83,11 +84,11 @@ bool outgoing_store(struct admin_context *c, struct composed *m, uint32_t creden
                          .rcpt_key = str_of(m->key),
                          .header_from = str_of(m->header_from),
                          .subject = str_of(m->subject),
-                         .message_id = str_of(m->message_id),
+                         .message_id = str_of(whole->message_id),
                          .facts = facts_of(m),
                          .tags = m->tags,
                          .metadata = m->metadata,
-                         .size = m->mail.n,
+                         .size = whole->mail.n,
                          .credential_num = credential_num,
                          .expires_at = m->expires_at,
                          .created_at = c->wall_ms,
@@ -96,7 +97,7 @@ bool outgoing_store(struct admin_context *c, struct composed *m, uint32_t creden
         a.group_num = m->group_num;
     else if (!outgoing_group(c, m->group, &a.group_num, e))
         return false;
-    return refuse_suppressed(c, m->key, e) && write_rows(c, m, &a, shared, e);
+    return refuse_suppressed(c, m->key, e) && write_rows(c, buf_str(&whole->mail), &a, shared, e);
 }
 
 json_t *outgoing_answer(const struct composed *m, uint64_t id, bool is_test, struct err *e)

@@ -8,7 +8,8 @@
 
 /* Whose body a message has: several recipients of one mail share one. */
 struct outgoing_body {
-    uint64_t of; /* the message that holds it; 0: not stored yet, then set */
+    struct composed *mail; /* whose mail it is, and whose Message-ID */
+    uint64_t of;           /* the message that holds it; 0: not stored yet, then set */
 };
 
 /* Writes the message under `id` (0: a fresh one). shared: NULL, or what the messages of one mail

@@ -53,6 +53,15 @@ static bool find_message_id(const struct outgoing *o, struct composed *m, struct
     return true;
 }
 
+void composed_again(const struct composed *m, const struct addr *to, struct composed *out)
+{
+    *out = *m;
+    buf_init(&out->mail, 0);
+    out->names_id = false;
+    out->to = *to;
+    addr_key(to, out->key);
+}
+
 void composed_name(struct composed *m, uint64_t id)
 {
     char text[24];

@@ -59,6 +59,8 @@ struct composed { /* a mail ready to be stored; strings live in it or are borrow
 /* Free with composed_free in any case. ERR_INVALID, ERR_TOO_BIG. now_ms: wall. */
 bool compose_mail(const struct outgoing *o, int64_t now_ms, struct composed *out,
                   struct err *e) MUST_USE;
+/* The same mail for another recipient; its bytes stay with the first. */
+void composed_again(const struct composed *m, const struct addr *to, struct composed *out);
 /* Once the id is known: puts it into the Message-ID that is ours. */
 void composed_name(struct composed *m, uint64_t id);
 void composed_free(struct composed *m);

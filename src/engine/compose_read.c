@@ -14,10 +14,10 @@
 #define RENDERED_MAX  (4u << 20)
 
 static const char *const known[] = {
-    "raw",     "from",    "to",          "reply_to", "subject",    "html",
-    "text",    "headers", "stream",      "group",    "expires_at", "expires_after",
-    "send_at", "tags",    "tag",         "metadata", "template",   "variables",
-    "test",    "track",   "attachments", NULL};
+    "raw",           "raw_base64", "from",    "to",          "reply_to", "subject",
+    "html",          "text",       "headers", "stream",      "group",    "expires_at",
+    "expires_after", "send_at",    "tags",    "tag",         "metadata", "template",
+    "variables",     "test",       "track",   "attachments", NULL};
 
 struct reading {
     const struct compose_context *cx;
@@ -73,19 +73,23 @@ static bool read_headers(struct reading *r, struct err *e)
     return true;
 }
 
-static bool decode_content(struct reading *r, json_t *item, struct mime_attachment *out,
-                           struct err *e)
+static bool decode(struct reading *r, const char *field, json_t *v, struct str *out, struct err *e)
 {
-    json_t *content = json_object_get(item, "content");
     struct buf b;
-    if (!json_is_string(content))
-        return err_set(e, ERR_INVALID, "content: is needed, the file in base64");
+    if (!json_is_string(v))
+        return err_set(e, ERR_INVALID, "%s: is needed, in base64", field);
     buf_init(&b, OUTGOING_MAX);
-    bool ok = codec_base64_decode(text_of(content), &b) ||
-              err_set(e, ERR_INVALID, "content: is no base64 of up to %u MB", OUTGOING_MAX >> 20);
-    ok = ok && keep(r, buf_str(&b), &out->bytes, e);
+    bool ok = codec_base64_decode(text_of(v), &b) ||
+              err_set(e, ERR_INVALID, "%s: is no base64 of up to %u MB", field, OUTGOING_MAX >> 20);
+    ok = ok && keep(r, buf_str(&b), out, e);
     buf_free(&b);
     return ok;
+}
+
+/* A mail in any bytes, which a JSON text cannot hold. */
+static bool read_base64(struct reading *r, struct str *out, struct err *e)
+{
+    return decode(r, "raw_base64", json_object_get(r->args, "raw_base64"), out, e);
 }
 
 static bool read_attachment(struct reading *r, json_t *item, struct err *e)
@@ -97,7 +101,8 @@ static bool read_attachment(struct reading *r, json_t *item, struct err *e)
     *a = (struct mime_attachment){.type = STR_NONE};
     if (!args_known(item, fields, e) || !read_line(item, "filename", 255, &a->filename, e) ||
         !read_line(item, "type", 127, &a->type, e) ||
-        !read_line(item, "content_id", 250, &a->content_id, e) || !decode_content(r, item, a, e))
+        !read_line(item, "content_id", 250, &a->content_id, e) ||
+        !decode(r, "content", json_object_get(item, "content"), &a->bytes, e))
         return false;
     if (!a->type.n)
         a->type = STR("application/octet-stream");
@@ -214,7 +219,7 @@ static bool read_to(struct reading *r, struct err *e)
     if (json_is_array(v))
         return err_set(e, ERR_INVALID,
                        "to: a message goes to one recipient; send it once each, for many at a "
-                       "time with /v1/messages:batch");
+                       "time with /v1/messages:batch (a mail as raw may have many)");
     if (!json_is_string(v) || !json_string_length(v))
         return err_set(e, ERR_INVALID, "to: is needed");
     r->o.to = text_of(v);
@@ -225,7 +230,11 @@ static bool read_content(struct reading *r, struct str raw, struct err *e)
 {
     json_t *given = json_object_get(r->args, "raw");
     r->o.raw = raw;
-    if (!raw.n && json_is_string(given))
+    if (!raw.n && json_object_get(r->args, "raw_base64") && !read_base64(r, &r->o.raw, e))
+        return false;
+    if (r->o.raw.n && !raw.n && given)
+        return err_set(e, ERR_INVALID, "raw: give either it or raw_base64");
+    if (!r->o.raw.n && json_is_string(given))
         r->o.raw = text_of(given);
     if (!args_body(r->args, "html", OUTGOING_MAX, &r->o.html, e) ||
         !args_body(r->args, "text", OUTGOING_MAX, &r->o.text, e) ||

@@ -29,6 +29,8 @@ struct submission {
     const json_t *defaults;
     struct str mail; /* the tail is the mail */
     bool is_batch, is_test;
+    bool is_shared; /* one mail for many recipients */
+    struct outgoing_body body_of;
     struct str key; /* n 0: none */
     uint8_t hash[IDEMPOTENCY_HASH];
     size_t weight;
@@ -156,9 +158,10 @@ static bool store_item(struct bite *b, uint32_t i, uint32_t credential_num, stru
     uint64_t id = 0;
     if (s->answers[i]) /* refused before */
         return true;
-    if (find_group(s, i, b, e) &&
-        outgoing_store(&s->ctx, &s->mails[i], credential_num, NULL, &id, e)) {
-        s->answers[i] = outgoing_answer(&s->mails[i], id, false, e);
+    if (find_group(s, i, b, e) && outgoing_store(&s->ctx, &s->mails[i], credential_num,
+                                                 s->is_shared ? &s->body_of : NULL, &id, e)) {
+        s->answers[i] =
+            outgoing_answer(s->is_shared ? s->body_of.mail : &s->mails[i], id, false, e);
         return s->answers[i] != NULL;
     }
     if (!s->is_batch || !is_for_item(e->code))
@@ -281,6 +284,42 @@ static bool compose_one(struct submission *s, const struct compose_context *cx, 
            err_set(e, ERR_TOO_BIG, "messages: over %u MB in one request", MAILS_MAX >> 20);
 }
 
+/* One mail, composed for the first of its recipients; the others have its facts. */
+static void compose_shared(struct submission *s, const struct compose_context *cx)
+{
+    json_t *item = json_copy(json_array_get(s->items, 0)), *to;
+    size_t i;
+    struct err e;
+    struct composed *first = NULL;
+    json_array_foreach(json_object_get(s->body, "to"), i, to)
+    {
+        struct composed *m = &s->mails[i];
+        struct addr a;
+        char name[512];
+        struct str text = str_from(json_string_value(to), json_string_length(to));
+        if (!addr_parse_mailbox(text, &a, name, sizeof(name), &e) || !a.n) {
+            if (!a.n)
+                err_set(&e, ERR_INVALID, "is empty");
+            err_prefix(&e, "to");
+            refuse(s, (uint32_t)i, &e);
+            continue;
+        }
+        json_object_set(item, "to", to);
+        if (!first && !compose_item(cx, item, NULL, STR_NONE, 0, s->arena, m, &e)) {
+            fail(s, &e);
+            break;
+        }
+        if (first)
+            composed_again(first, &a, m);
+        else
+            first = m;
+        if (s->is_test)
+            s->answers[i] = outgoing_answer(first, 0, true, &e);
+    }
+    s->body_of.mail = first;
+    json_decref(item);
+}
+
 static void compose_all(struct submission *s)
 {
     size_t bytes = 0;
@@ -292,6 +331,10 @@ static void compose_all(struct submission *s)
     s->arena = arena_new(COMPOSE_MAX);
     s->mails = alloc_many(struct composed, s->n);
     s->answers = alloc_many(json_t *, s->n);
+    if (s->is_shared) {
+        compose_shared(s, &cx);
+        return;
+    }
     for (uint32_t i = 0; i < s->n; i++) {
         struct err e;
         if (!compose_one(s, &cx, i, &bytes, &e)) {
@@ -340,6 +383,20 @@ static bool read_batch(struct submission *s, struct err *e)
     return true;
 }
 
+/* Of a mail as it is there may be many; its To field says whom it is for, not we. */
+static bool read_recipients(struct submission *s, struct err *e)
+{
+    json_t *to = json_object_get(s->body, "to");
+    size_t n = json_array_size(to);
+    bool is_mail = json_object_get(s->body, "raw") || json_object_get(s->body, "raw_base64");
+    if (n < 2 || !is_mail)
+        return true;
+    if (n > BATCH_MAX)
+        return err_set(e, ERR_INVALID, "to: over %d recipients", BATCH_MAX);
+    s->is_batch = s->is_shared = true;
+    return true;
+}
+
 static bool read_body(struct submission *s, struct err *e)
 {
     json_error_t why;
@@ -359,7 +416,7 @@ static bool read_body(struct submission *s, struct err *e)
     if (s->is_batch)
         return read_batch(s, e);
     s->items = json_pack("[O]", s->body);
-    return true;
+    return read_recipients(s, e);
 }
 
 static void desk_work(struct pool_job *d)
@@ -377,7 +434,9 @@ static void desk_work(struct pool_job *d)
         return;
     }
     s->n = (uint32_t)json_array_size(s->items);
-    if (!name_templates(s, &e))
+    if (s->is_shared)
+        s->n = (uint32_t)json_array_size(json_object_get(s->body, "to"));
+    if (!s->is_shared && !name_templates(s, &e))
         fail(s, &e);
     else if (!s->n_names)
         compose_all(s);

@@ -435,3 +435,28 @@ void addr_key(const struct addr *a, char out[ADDR_MAX + 1])
     }
     out[n] = 0;
 }
+
+static size_t mailbox_length(struct str s)
+{
+    bool quoted = false, bracket = false;
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        if (c == '\\' && quoted)
+            i++;
+        else if (c == '"')
+            quoted = !quoted;
+        else if (!quoted && (c == '<' || c == '>'))
+            bracket = c == '<';
+        else if (c == ',' && !quoted && !bracket)
+            return i;
+    }
+    return s.n;
+}
+
+struct str addr_list_next(struct str *list)
+{
+    size_t n = mailbox_length(*list);
+    struct str one = str_trim(str_cut(*list, 0, n));
+    *list = str_from_index(*list, MIN(n + 1, list->n));
+    return one;
+}

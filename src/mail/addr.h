@@ -23,6 +23,9 @@ bool addr_parse(struct str s, struct addr *out, struct err *e) MUST_USE;
  * UTF-8, into name (size bytes, "" when none). Refuses line breaks. */
 bool addr_parse_mailbox(struct str s, struct addr *out, char *name, size_t size,
                         struct err *e) MUST_USE;
+/* Takes the first mailbox off a list ("A <a@b>, c@d"): up to a comma outside quotes and brackets,
+ * trimmed, perhaps empty. Ends when *list is empty. */
+struct str addr_list_next(struct str *list);
 struct str addr_domain(const struct addr *a);
 struct str addr_local(const struct addr *a);
 /* The key under which suppression and contacts know an address: the whole text, local part

@@ -370,24 +370,6 @@ bool header_add_mailbox(struct buf *out, struct str name, struct str display,
            buf_add(out, "\r\n", 2);
 }
 
-/* Length of the first mailbox of a list: up to a comma outside quotes and brackets. */
-static size_t mailbox_length(struct str s)
-{
-    bool quoted = false, bracket = false;
-    for (size_t i = 0; i < s.n; i++) {
-        char c = s.p[i];
-        if (c == '\\' && quoted)
-            i++;
-        else if (c == '"')
-            quoted = !quoted;
-        else if (!quoted && (c == '<' || c == '>'))
-            bracket = c == '<';
-        else if (c == ',' && !quoted && !bracket)
-            return i;
-    }
-    return s.n;
-}
-
 bool header_add_mailbox_list(struct buf *out, struct str name, struct str list, bool *needs_utf8,
                              struct err *e)
 {
@@ -398,9 +380,7 @@ bool header_add_mailbox_list(struct buf *out, struct str name, struct str list, 
     while (ok && list.n) {
         struct addr a;
         char display[1024];
-        size_t n = mailbox_length(list);
-        struct str one = str_trim(str_cut(list, 0, n));
-        list = str_from_index(list, MIN(n + 1, list.n));
+        struct str one = addr_list_next(&list);
         if (one.n == 0)
             continue;
         ok = addr_parse_mailbox(one, &a, display, sizeof(display), e);

@@ -284,6 +284,10 @@ static struct curl_slist *add_body(struct daemon *cl, const struct upload *up, c
         curl_easy_setopt(cl->curl, CURLOPT_POSTFIELDS, *json_out ? *json_out : "");
     }
     head = curl_slist_append(head, line);
+    if (up && up->idempotency_key) {
+        snprintf(line, sizeof(line), "Idempotency-Key: %s", up->idempotency_key);
+        head = curl_slist_append(head, line);
+    }
     return curl_slist_append(head, "Expect:");
 }
 

@@ -31,11 +31,12 @@ char *daemon_query(char *path, const char *key, const char *value) MUST_USE;
 
 /* What to send. All fields may be 0. */
 struct upload {
-    json_t *json;      /* body as JSON, borrowed */
-    int fd;            /* else, with type set, a body read from here to its end */
-    const char *type;  /* media type of the stream */
-    int64_t size;      /* of the stream; 0: not known */
-    const char *label; /* of the progress bar; NULL: none */
+    json_t *json;                /* body as JSON, borrowed */
+    int fd;                      /* else, with type set, a body read from here to its end */
+    const char *type;            /* media type of the stream */
+    int64_t size;                /* of the stream; 0: not known */
+    const char *label;           /* of the progress bar; NULL: none */
+    const char *idempotency_key; /* NULL: none */
 };
 
 /* One call; path is freed. 0 and, with answer_out, the JSON answer (owned by the caller; NULL when

@@ -335,6 +335,14 @@ static const struct option send_options[] = {
     OPT(ARG_NAME, "group", "G", NULL, "group of servers (default: by routes)"),
     OPT(ARG_TEXT, "tag", "T", NULL, "tag, for routes and search", .flags = OPT_REPEAT), END};
 
+static const struct option sendmail_options[] = {
+    OPT(ARG_NAME, "group", "G", NULL, "group whose servers send it"),
+    OPT(ARG_CHOICE, "stream", "S", NULL, "transactional (default), priority or bulk",
+        .choices = "transactional|priority|bulk"),
+    OPT(ARG_TEXT, "tag", "T", NULL, "a tag, for routes and reports", .flags = OPT_REPEAT),
+    END,
+};
+
 static const struct option key_create_options[] = {
     OPT(ARG_TEXT, "scope", "S", "scope", "what it may do: messages:send, servers:read, admin ...",
         .flags = OPT_REPEAT | OPT_REQUIRED),
@@ -581,6 +589,13 @@ const struct command commands[] = {
     COMMAND("message", "raw", "ID", cmd_message_raw, message_raw_options, CLIENT, "the mail as submitted", NULL),
     COMMAND("send", NULL, "FILE.eml|-", cmd_send, send_options, CLIENT, "send one message; answers when it is durable",
         "Example:\n  postfleet send mail.eml --to ana@example.net --from shop@example.com"),
+    COMMAND("sendmail", NULL, "[RECIPIENT]...", cmd_sendmail, sendmail_options, CMD_THROUGH | CLIENT, "submit a mail from standard input as sendmail(1) does",
+        "By the name sendmail (a link to postfleet) it is the same. Options of sendmail are\n"
+        "understood: -t -i -f ADDR -F NAME -r ADDR -v, and those that change nothing here (-oi -oem\n"
+        "-odb -bm -B8BITMIME ...); others are refused. Exit status: 0 queued, 64 usage, 65 malformed,\n"
+        "69 refused (suppressed), 75 the daemon is away: nothing is known to be queued, try later,\n"
+        "77 not allowed, 78 no such group.\n"
+        "Example:\n  printf 'To: ana@example.net\\nSubject: hi\\n\\nHello\\n' | postfleet sendmail -t -i -f me@example.com"),
     COMMAND("queue", "summary", "", cmd_queue_summary, NULL, CLIENT, "what waits, and for what", NULL),
     COMMAND("pause", NULL, "", cmd_pause, NULL, CLIENT, "stop all sending within a second", NULL),
     COMMAND("resume", NULL, "", cmd_resume, NULL, CLIENT, "send again", NULL),

@@ -96,6 +96,7 @@ int cmd_message_cancel(struct cmd *c);
 int cmd_message_retry(struct cmd *c);
 int cmd_message_raw(struct cmd *c);
 int cmd_send(struct cmd *c);
+int cmd_sendmail(struct cmd *c);
 int cmd_queue_summary(struct cmd *c);
 int cmd_pause(struct cmd *c);
 int cmd_resume(struct cmd *c);

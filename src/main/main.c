@@ -1,6 +1,8 @@
 /* The one binary: parses the line by the table and runs the command. */
 #include <stdlib.h>
 
+#include "base/alloc.h"
+#include "base/str.h"
 #include "main/command.h"
 #include "main/output.h"
 
@@ -22,8 +24,25 @@ static int help_for(const struct cmd *c, int argc, char **argv)
     return output_end() ? 0 : 1;
 }
 
+/* Called as sendmail: "sendmail -t" is "postfleet sendmail -t". *argv: malloc'd then. */
+static bool by_another_name(int *argc, char ***argv)
+{
+    struct str path = str_of((*argv)[0]);
+    ptrdiff_t slash = str_rchr(path, '/');
+    if (!str_is(str_from_index(path, (size_t)(slash + 1)), "sendmail"))
+        return false;
+    char **words = alloc_many(char *, (size_t)*argc + 2);
+    words[0] = (*argv)[0];
+    words[1] = (char *)"sendmail";
+    memcpy(words + 2, *argv + 1, sizeof(*words) * (size_t)(*argc - 1));
+    *argv = words;
+    (*argc)++;
+    return true;
+}
+
 int main(int argc, char **argv)
 {
+    bool renamed = argc > 0 && by_another_name(&argc, &argv);
     struct cmd c;
     struct err e = {0};
     int status;
@@ -43,5 +62,7 @@ int main(int argc, char **argv)
             status = 1;
     }
     cmd_free(&c);
+    if (renamed)
+        free(argv);
     return status;
 }
