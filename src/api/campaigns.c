@@ -174,11 +174,20 @@ void on_campaigns_retry_failed(struct http_request *r)
 
 void on_campaigns_report(struct http_request *r)
 {
+    static const char *const known[] = {"forecast", NULL};
     struct err e;
-    json_t *j = NULL, *live = call_live(r, "live.campaigns");
-    bool ok = report_campaign_figures(r->db, r->params[0], live, clock_wall_ms(), &j, &e);
+    json_t *j = NULL, *live = NULL, *plan = NULL;
+    bool ok = http_queries_known(r, known, &e);
+    if (ok) {
+        live = call_live(r, "live.campaigns");
+        plan = outlook_plan(r);
+        ok = report_campaign_figures(r->db, r->params[0], live, plan, clock_wall_ms(), &j, &e);
+    }
+    if (ok && http_query(r, "forecast"))
+        outlook_add(r, j);
     answer_report(r, ok, &j, &e);
     json_decref(live);
+    json_decref(plan);
 }
 
 void on_campaigns_preview(struct http_request *r)

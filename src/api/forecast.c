@@ -6,13 +6,13 @@
 
 #include <stdlib.h>
 
-static bool foresee(struct http_request *r, json_t **out, struct err *e)
+bool forecast_of(struct http_request *r, int timeout_ms, json_t **out, struct err *e)
 {
     json_t *facts = NULL;
     *out = NULL;
     if (!report_forecast_facts(r->db, r->params[0], &facts, e))
         return false;
-    bool ok = call_data(r, "live.forecast", facts, STR_NONE, CALL_MS, out, e);
+    bool ok = call_data(r, "live.forecast", facts, STR_NONE, timeout_ms, out, e);
     if (ok) {
         json_object_set(*out, "name", json_object_get(facts, "name"));
         json_object_set(*out, "state", json_object_get(facts, "state"));
@@ -26,7 +26,7 @@ void on_campaigns_forecast(struct http_request *r)
 {
     struct err e;
     json_t *j = NULL;
-    answer_report(r, foresee(r, &j, &e), &j, &e);
+    answer_report(r, forecast_of(r, CALL_MS, &j, &e), &j, &e);
 }
 
 /* How the next messages of a group would be shared, by the fleet as it is now. */
@@ -70,8 +70,8 @@ bool forecast_allows(struct http_request *r, struct err *e)
     bool concerns = json_is_string(json_object_get(campaign, "deadline")) && state &&
                     (!strcmp(state, "draft") || !strcmp(state, "scheduled"));
     json_decref(campaign);
-    if (!concerns || !foresee(r, &j, e) || !json_is_false(json_object_get(j, "meets_deadline")) ||
-        !is_ready(r)) {
+    if (!concerns || !forecast_of(r, CALL_MS, &j, e) ||
+        !json_is_false(json_object_get(j, "meets_deadline")) || !is_ready(r)) {
         json_decref(j);
         return true;
     }

@@ -11,6 +11,7 @@
 #include "net/listen.h"
 
 #include <microhttpd.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -277,12 +278,31 @@ static bool take_idempotency_key(struct http_request *r, const char *key)
     return false;
 }
 
-static bool is_our_peer(struct MHD_Connection *c)
+static bool is_our_peer(struct MHD_Connection *c, uint32_t *uid_out)
 {
-    uint32_t uid = 0;
     const union MHD_ConnectionInfo *i =
         MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
-    return i && listen_peer_uid(i->connect_fd, &uid) && (uid == 0 || uid == geteuid());
+    return i && listen_peer_uid(i->connect_fd, uid_out) && (*uid_out == 0 || *uid_out == geteuid());
+}
+
+/* "user:ana", once a thread and user; without an entry in passwd the number. */
+static void name_of_user(uint32_t uid, char *out, size_t size)
+{
+    static _Thread_local struct {
+        uint32_t uid;
+        char name[80];
+    } last;
+    struct passwd p, *found = NULL;
+    char room[4096];
+    if (!last.name[0] || last.uid != uid) {
+        bool known = getpwuid_r(uid, &p, room, sizeof(room), &found) == 0 && found;
+        if (known)
+            snprintf(last.name, sizeof(last.name), "user:%.70s", p.pw_name);
+        else
+            snprintf(last.name, sizeof(last.name), "user:%u", uid);
+        last.uid = uid;
+    }
+    str_copy(str_of(last.name), out, size);
 }
 
 static bool check_caller(struct inner *in, const struct head *h)
@@ -296,9 +316,11 @@ static bool check_caller(struct inner *in, const struct head *h)
         return true;
     }
     if (in->listener->is_local) {
+        uint32_t uid = 0;
+        bool is_ours = is_our_peer(in->connection, &uid);
         r->caller.is_local = true;
-        str_copy(STR("socket"), r->caller.name, sizeof(r->caller.name));
-        if (is_our_peer(in->connection))
+        name_of_user(uid, r->caller.name, sizeof(r->caller.name));
+        if (is_ours)
             return true;
         http_answer_problem(r, 403, "not_allowed", "this socket is for its owner and root only");
         return false;

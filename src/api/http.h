@@ -38,7 +38,7 @@ struct http_route {
 /* Who asks. */
 struct http_caller {
     bool is_local;  /* by the Unix socket: everything is allowed */
-    char name[100]; /* "socket", "key:NAME", "public" */
+    char name[100]; /* "user:NAME" of this machine, "key:NAME", "public" */
     bool is_test;   /* a pf_test_ key: rendered, never leaves */
     json_t *groups; /* names a key may use; NULL: all */
 };

@@ -111,6 +111,16 @@ bool web_token_key(struct http_request *r, uint8_t out[TOKEN_KEY_BYTES], struct 
 /* May the campaign of the first path parameter start now, by its deadline? ERR_REFUSED with
  * figures; true when there is no deadline, or nothing can be said. */
 bool forecast_allows(struct http_request *r, struct err *e) MUST_USE;
+/* The forecast of that campaign. */
+bool forecast_of(struct http_request *r, int timeout_ms, json_t **out, struct err *e) MUST_USE;
+
+/* ---- what reports say beyond the counts (outlook.c) ---- */
+
+/* How the routes spread the audience of the campaign of the first path parameter, for
+ * report_campaign_figures; NULL: no routes, or core is not there. */
+json_t *outlook_plan(struct http_request *r) MUST_USE;
+/* Adds "eta" and "exact_shares" to its report, reckoned at most every ten seconds. */
+void outlook_add(struct http_request *r, json_t *report);
 
 /* ---- imports (import.c) ---- */
 

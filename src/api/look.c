@@ -118,8 +118,8 @@ static bool add_campaigns(struct http_request *r, json_t *out, struct err *e)
     json_array_foreach(listed ? names : NULL, i, one)
     {
         json_t *full = NULL, *line = json_object();
-        ok = ok && report_campaign_figures(r->db, json_string_value(one), live, clock_wall_ms(),
-                                           &full, e);
+        ok = ok && report_campaign_figures(r->db, json_string_value(one), live, NULL,
+                                           clock_wall_ms(), &full, e);
         for (size_t k = 0; k < countof(kept); k++)
             if (json_object_get(full, kept[k]))
                 json_object_set(line, kept[k], json_object_get(full, kept[k]));

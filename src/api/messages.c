@@ -90,7 +90,7 @@ void on_messages_batch(struct http_request *r)
 void on_messages_search(struct http_request *r)
 {
     static const char *const known[] = {"campaign", "state", "server", "to",
-                                        "limit",    "after", NULL};
+                                        "tag",      "limit", "after",  NULL};
     struct err e;
     struct report_page p;
     struct addr a;
@@ -99,6 +99,7 @@ void on_messages_search(struct http_request *r)
     struct report_search s = {.campaign = http_query(r, "campaign"),
                               .server = http_query(r, "server"),
                               .state = http_query(r, "state"),
+                              .tag = http_query(r, "tag"),
                               .to = http_query(r, "to")};
     if (!read_page(r, &p))
         return;
@@ -124,13 +125,39 @@ static bool id_of(struct http_request *r, uint64_t *id)
     return false;
 }
 
+/* Where a message that waits would go now, and what it waits for; without core it is not known. */
+static void add_now(struct http_request *r, uint64_t id, json_t *message)
+{
+    struct err e;
+    json_t *args = NULL, *now = NULL;
+    const char *state = json_string_value(json_object_get(message, "state"));
+    if (!state || (strcmp(state, "queued") != 0 && strcmp(state, "deferred") != 0))
+        return;
+    if (report_message_facts(r->db, id, &args, &e) &&
+        call_data(r, "live.route_explain", args, STR_NONE, CALL_LOOK_MS, &now, &e)) {
+        json_object_set(message, "group", json_object_get(now, "group"));
+        json_object_set(message, "route", json_object_get(now, "rule"));
+        json_object_set_new(
+            message, "now",
+            json_pack("{s:O, s:O, s:O, s:O}", "group", json_object_get(now, "group"), "route",
+                      json_object_get(now, "rule"), "server", json_object_get(now, "server"), "why",
+                      json_object_get(now, "why")));
+    }
+    json_decref(args);
+    json_decref(now);
+}
+
 void on_messages_show(struct http_request *r)
 {
     struct err e;
     uint64_t id;
     json_t *j = NULL;
-    if (id_of(r, &id))
-        answer_report(r, report_message(r->db, id, &j, &e), &j, &e);
+    if (!id_of(r, &id))
+        return;
+    bool ok = report_message(r->db, id, &j, &e);
+    if (ok)
+        add_now(r, id, j);
+    answer_report(r, ok, &j, &e);
 }
 
 void on_messages_raw(struct http_request *r)

@@ -123,6 +123,8 @@ void on_keys_remove(struct http_request *r);
 void on_servers_quarantine(struct http_request *r);
 void on_top(struct http_request *r);
 void on_log_patterns(struct http_request *r);
+/* log.c */
+void on_log(struct http_request *r);
 void on_servers_evidence(struct http_request *r);
 void on_servers_isolate(struct http_request *r);
 /* health.c */

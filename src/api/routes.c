@@ -129,6 +129,7 @@ const struct http_route http_routes[] = {
     {HTTP_POST, "/v1/resume", on_system_resume, "system:write", JSON, false},
     {HTTP_GET, "/v1/status", on_system_status, "reports:read", 0, false},
     {HTTP_GET, "/v1/top", on_top, "reports:read", 0, false},
+    {HTTP_GET, "/v1/log", on_log, "messages:read", 0, false},
     {HTTP_GET, "/v1/log/patterns", on_log_patterns, "reports:read", 0, true},
     {HTTP_GET, "/v1/events", on_system_events, "reports:read", 0, false},
     {HTTP_GET, "/v1/keys", on_keys_list, "keys:write", 0, false},

@@ -204,15 +204,19 @@ void on_groups_list(struct http_request *r)
     struct err e;
     struct report_page p;
     json_t *j = NULL;
-    if (read_page(r, &p))
-        answer_report(r, report_groups(r->db, &p, &j, &e), &j, &e);
+    if (!read_page(r, &p))
+        return;
+    json_t *live = call_live(r, "live.fleet");
+    answer_report(r, report_groups(r->db, &p, live, &j, &e), &j, &e);
+    json_decref(live);
 }
 
 void on_groups_show(struct http_request *r)
 {
     struct err e;
-    json_t *j = NULL;
-    answer_report(r, report_group(r->db, r->params[0], &j, &e), &j, &e);
+    json_t *j = NULL, *live = call_live(r, "live.fleet");
+    answer_report(r, report_group(r->db, r->params[0], live, &j, &e), &j, &e);
+    json_decref(live);
 }
 
 void on_groups_add(struct http_request *r)

@@ -114,10 +114,23 @@ void admin_execute(struct admin_context *c, const char *op, json_t *args, struct
     json_decref(none);
 }
 
+const char *actor_name(const struct admin_context *c, char out[ACTOR_MAX])
+{
+    const char *actor = c->actor ? c->actor : "";
+    const char *colon = strchr(actor, ':');
+    if (!strcmp(actor, "public"))
+        return "a recipient";
+    if (!*actor)
+        return "the user";
+    snprintf(out, ACTOR_MAX, "%.*s%s%.90s", (int)(colon ? colon - actor : 0), actor,
+             colon ? " " : "", colon ? colon + 1 : actor);
+    return out;
+}
+
 bool note_event(struct admin_context *c, const char *kind, const char *subject, struct err *e)
 {
-    char reason[200];
-    snprintf(reason, sizeof(reason), "by %s", c->actor && *c->actor ? c->actor : "the user");
+    char reason[200], actor[ACTOR_MAX];
+    snprintf(reason, sizeof(reason), "by %s", actor_name(c, actor));
     struct event ev = {.id = ids_next(c->ids, c->wall_ms),
                        .at = c->wall_ms,
                        .kind = str_of(kind),

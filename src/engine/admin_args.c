@@ -124,7 +124,7 @@ bool args_need(json_t *args, const char *field, size_t max, const char **out, st
 
 bool args_name(json_t *args, const char *field, const char **out, struct err *e)
 {
-    return args_need(args, field, 4096, out, e) && names_check(field, *out, e);
+    return args_need(args, field, 4096, out, e) && names_check_new(field, *out, e);
 }
 
 bool args_bool(json_t *args, const char *field, bool fallback, bool *out, struct err *e)

@@ -95,18 +95,13 @@ static bool check_content(struct start *s, struct err *e)
 
 /* ---- servers ---- */
 
-static bool is_loopback(const char *host)
-{
-    return !strncmp(host, "127.", 4) || !strcmp(host, "::1") || !strcmp(host, "localhost");
-}
-
 static void check_server(struct start *s, const struct server *server)
 {
     if (!s->cmp->from && !server->from)
         problem(s, json_sprintf("from: neither the campaign nor server \"%s\" has one; give "
                                 "`campaign create --from` or `server set %s --from`",
                                 server->name, server->name));
-    if (!s->c->public_url && !is_loopback(server->host))
+    if (!s->c->public_url && !server_on_loopback(server))
         problem(s, json_sprintf("public_url is not set, so the links in the mails would lead "
                                 "nowhere; set public_url in postfleet.yaml (server \"%s\" is not "
                                 "on loopback)",

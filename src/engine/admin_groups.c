@@ -101,7 +101,7 @@ static bool answer_group(struct admin_context *c, const char *name, json_t **dat
                          struct err *e)
 {
     c->changed.bits |= ADMIN_CHANGED_GROUPS;
-    return report_group(c->db, name, data_out, e);
+    return report_group(c->db, name, NULL, data_out, e);
 }
 
 static bool run_add(struct admin_context *c, json_t *args, struct str tail, json_t **data_out,

@@ -86,6 +86,9 @@ bool draft_of_contact(struct admin_context *c, const char *email, struct arena *
 
 /* ---- changes and events (admin.c) ---- */
 
+/* Who asked, for people: "user ana" of this machine, "key shop", "a recipient". */
+#define ACTOR_MAX 120
+const char *actor_name(const struct admin_context *c, char out[ACTOR_MAX]);
 /* Appends an event in the caller's transaction. */
 bool note_event(struct admin_context *c, const char *kind, const char *subject,
                 struct err *e) MUST_USE;

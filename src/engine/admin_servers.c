@@ -377,7 +377,7 @@ static bool answer_server(struct admin_context *c, const struct server *s, json_
         json_array_append_new(warnings,
                               json_string("tls is none: user and password travel in clear to this "
                                           "server; use starttls or tls unless the way is private"));
-    else if (s->tls == TLS_MODE_NONE)
+    else if (s->tls == TLS_MODE_NONE && !server_on_loopback(s))
         json_array_append_new(warnings, json_string("tls is none: mail travels in clear"));
     if (s->tls != TLS_MODE_NONE && !s->tls_verify)
         json_array_append_new(warnings, json_string("tls_verify is none: anybody on the way can "

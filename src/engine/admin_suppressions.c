@@ -143,11 +143,11 @@ static bool count_only(struct admin_context *c, const struct server *s, int64_t 
 static bool note_reverted(struct admin_context *c, const char *server, const struct revert *r,
                           struct err *e)
 {
-    char reason[200];
+    char reason[300], actor[ACTOR_MAX];
     if (!r->reverted)
         return true;
     snprintf(reason, sizeof reason, "%zu addresses, %zu messages queued again, by %s", r->reverted,
-             r->queued, c->actor && *c->actor ? c->actor : "the user");
+             r->queued, actor_name(c, actor));
     struct event ev = {.id = ids_next(c->ids, c->wall_ms),
                        .at = c->wall_ms,
                        .kind = STR("suppression.reverted"),

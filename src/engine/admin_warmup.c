@@ -89,14 +89,14 @@ static bool put(struct admin_context *c, const char *server, struct warmup_row *
 {
     struct warmup_plan *p = NULL;
     bool known = false;
-    char reason[300];
+    char reason[300], who[ACTOR_MAX];
     if (!warmup_plan_read(r->plan, &p, e) || !warmup_knows_engagement(c->db, &known, e)) {
         free(p);
         return false;
     }
     warmup_day_caps(p, known, r);
     free(p);
-    const char *actor = c->actor && *c->actor ? c->actor : "the user";
+    const char *actor = actor_name(c, who);
     if (r->n_lines)
         snprintf(reason, sizeof reason, "day %u, at most %llu a day, by %s", r->lines[0].day,
                  (unsigned long long)r->lines[0].cap, actor);
@@ -176,75 +176,131 @@ static bool find(struct admin_context *c, json_t *args, const char *const *known
     return ok;
 }
 
-static const char *const only_server[] = {"server", NULL};
+/* What the user does to a warm-up; an edit gives false with *e when it is in no state for it. */
+struct edit {
+    struct admin_context *c;
+    json_t *args;
+    const char *server;
+    struct warmup_row *row;
+    const char *nothing; /* set: why there is nothing to do */
+};
+typedef bool edit_row(struct edit *x, struct err *e);
+
+static bool change(struct admin_context *c, json_t *args, edit_row *edit, const char *kind,
+                   json_t **data_out, struct err *e)
+{
+    static const char *const known[] = {"server", "days", NULL};
+    struct warmup_row r;
+    struct edit x = {.c = c, .args = args, .row = &r};
+    if (!find(c, args, known, &x.server, &r, e))
+        return false;
+    bool ok = edit(&x, e);
+    if (ok && x.nothing) {
+        *data_out = answer_of(x.server, &r);
+        json_object_set_new(*data_out, "nothing_to_do", json_string(x.nothing));
+    } else if (ok) {
+        ok = put(c, x.server, &r, kind, data_out, e);
+    }
+    warmup_row_free(&r);
+    return ok;
+}
+
+static bool no_days(struct edit *x, struct err *e)
+{
+    return !json_object_get(x->args, "days") ||
+           err_set(e, ERR_INVALID, "days: there is no such field here");
+}
+
+static bool hold(struct edit *x, struct err *e)
+{
+    struct warmup_row *r = x->row;
+    char who[ACTOR_MAX];
+    if (!no_days(x, e))
+        return false;
+    if (r->state == WARMUP_HELD)
+        x->nothing = "it is held already";
+    else if (r->state != WARMUP_WARMING)
+        return err_set(e, ERR_CONFLICT, "server \"%s\": its warm-up is %s, not warming", x->server,
+                       warmup_state_name(r->state));
+    if (x->nothing)
+        return true;
+    r->state = WARMUP_HELD;
+    snprintf(r->why, sizeof r->why, "held by %s", actor_name(x->c, who));
+    return true;
+}
+
+static bool release(struct edit *x, struct err *e)
+{
+    struct warmup_row *r = x->row;
+    if (!no_days(x, e))
+        return false;
+    if (r->state == WARMUP_FINISHED)
+        return err_set(e, ERR_CONFLICT, "server \"%s\": its warm-up is finished", x->server);
+    if (r->state == WARMUP_WARMING) {
+        x->nothing = "its warm-up is not held";
+        return true;
+    }
+    bool mature = r->state == WARMUP_IDLE && !r->n_lines;
+    r->started_at = r->state == WARMUP_IDLE ? x->c->wall_ms : r->started_at;
+    r->state = mature ? WARMUP_FINISHED : WARMUP_WARMING;
+    r->last_sent_at = MAX(r->last_sent_at, r->started_at);
+    r->why[0] = 0;
+    return true;
+}
+
+static void move_lines(struct warmup_row *r, const struct warmup_plan *p, uint64_t days)
+{
+    for (size_t i = 0; i < r->n_lines; i++) {
+        uint32_t n = i && i <= p->n_providers ? p->providers[i - 1].curve.n : p->curve.n;
+        for (size_t k = 0; i && k < p->n_providers; k++)
+            if (!strcmp(p->providers[k].name, r->lines[i].provider))
+                n = p->providers[k].curve.n;
+        r->lines[i].day = (uint32_t)MIN(r->lines[i].day + days, (uint64_t)n);
+    }
+}
+
+/* Days forward at once: the caps of today rise. */
+static bool skip(struct edit *x, struct err *e)
+{
+    struct warmup_row *r = x->row;
+    struct warmup_plan *p = NULL;
+    uint64_t days = 1;
+    if (!args_count(x->args, "days", 1, 1, WARMUP_DAYS_MAX, &days, e) ||
+        !warmup_plan_read(r->plan, &p, e))
+        return false;
+    bool ok = r->state != WARMUP_FINISHED && r->n_lines && r->lines[0].day + days <= p->curve.n;
+    if (r->state == WARMUP_FINISHED)
+        err_set(e, ERR_CONFLICT, "server \"%s\": its warm-up is finished", x->server);
+    else if (!ok)
+        err_set(e, ERR_CONFLICT,
+                "server \"%s\": there are no %llu days left to skip; "
+                "`warmup stop` ends its warm-up",
+                x->server, (unsigned long long)days);
+    if (ok)
+        move_lines(r, p, days);
+    free(p);
+    return ok;
+}
 
 static bool run_hold(struct admin_context *c, json_t *args, struct str tail, json_t **data_out,
                      struct err *e)
 {
-    const char *name = NULL;
-    struct warmup_row r;
     (void)tail;
-    if (!find(c, args, only_server, &name, &r, e))
-        return false;
-    bool ok = r.state == WARMUP_WARMING || r.state == WARMUP_HELD ||
-              err_set(e, ERR_CONFLICT, "server \"%s\": its warm-up is %s, not warming", name,
-                      warmup_state_name(r.state));
-    r.state = WARMUP_HELD;
-    snprintf(r.why, sizeof r.why, "held by %s", c->actor && *c->actor ? c->actor : "the user");
-    ok = ok && put(c, name, &r, "warmup.held", data_out, e);
-    warmup_row_free(&r);
-    return ok;
+    return change(c, args, hold, "warmup.held", data_out, e);
 }
 
 static bool run_release(struct admin_context *c, json_t *args, struct str tail, json_t **data_out,
                         struct err *e)
 {
-    const char *name = NULL;
-    struct warmup_row r;
     (void)tail;
-    if (!find(c, args, only_server, &name, &r, e))
-        return false;
-    bool ok = r.state != WARMUP_FINISHED ||
-              err_set(e, ERR_CONFLICT, "server \"%s\": its warm-up is finished", name);
-    bool mature = r.state == WARMUP_IDLE && !r.n_lines;
-    r.state = mature ? WARMUP_FINISHED : WARMUP_WARMING;
-    r.started_at = mature || r.state == WARMUP_IDLE ? c->wall_ms : r.started_at;
-    r.last_sent_at = MAX(r.last_sent_at, r.started_at);
-    r.why[0] = 0;
-    ok = ok && put(c, name, &r, "warmup.released", data_out, e);
-    warmup_row_free(&r);
-    return ok;
+    return change(c, args, release, "warmup.released", data_out, e);
 }
 
-/* Days forward at once: the caps of today rise. */
 static bool run_skip(struct admin_context *c, json_t *args, struct str tail, json_t **data_out,
                      struct err *e)
 {
-    const char *name = NULL;
-    struct warmup_row r;
-    struct warmup_plan *p = NULL;
-    uint64_t days = 1;
     (void)tail;
-    if (!find(c, args, (const char *const[]){"server", "days", NULL}, &name, &r, e))
-        return false;
-    bool ok = args_count(args, "days", 1, 1, WARMUP_DAYS_MAX, &days, e) &&
-              warmup_plan_read(r.plan, &p, e);
-    if (ok && (!r.n_lines || r.lines[0].day + days > p->curve.n))
-        ok = err_set(e, ERR_CONFLICT,
-                     "server \"%s\": there are no %llu days left to skip; "
-                     "`warmup stop` ends its warm-up",
-                     name, (unsigned long long)days);
-    for (size_t i = 0; ok && i < r.n_lines; i++) {
-        uint32_t n = i && i <= p->n_providers ? p->providers[i - 1].curve.n : p->curve.n;
-        for (size_t k = 0; i && k < p->n_providers; k++)
-            if (!strcmp(p->providers[k].name, r.lines[i].provider))
-                n = p->providers[k].curve.n;
-        r.lines[i].day = (uint32_t)MIN(r.lines[i].day + days, (uint64_t)n);
-    }
-    free(p);
-    ok = ok && put(c, name, &r, "warmup.skipped", data_out, e);
-    warmup_row_free(&r);
-    return ok;
+    return change(c, args, skip, "warmup.skipped", data_out, e);
 }
 
 static bool run_stop(struct admin_context *c, json_t *args, struct str tail, json_t **data_out,
@@ -253,7 +309,7 @@ static bool run_stop(struct admin_context *c, json_t *args, struct str tail, jso
     const char *name = NULL;
     struct warmup_row r;
     (void)tail;
-    if (!find(c, args, only_server, &name, &r, e))
+    if (!find(c, args, (const char *const[]){"server", NULL}, &name, &r, e))
         return false;
     bool ok = warmup_remove(c->db, r.server_num, e) && note_event(c, "warmup.stopped", name, e);
     c->changed.bits |= ADMIN_CHANGED_SERVERS;

@@ -210,6 +210,10 @@ static bool answer_live(struct core *c, struct link_request *r)
                                                               : link_answer_error(&e));
         return true;
     }
+    if (str_is(str_of(r->op), "live.plan")) {
+        link_answer(r, link_answer_ok(foresee_plan(c, r->args)));
+        return true;
+    }
     if (!str_is(str_of(r->op), "live.top"))
         return false;
     link_answer(r, link_answer_ok(live_top(c, r->args)));

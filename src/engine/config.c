@@ -151,12 +151,9 @@ static void apply_groups(struct core *c, const struct loading *x)
 
 static bool all_on_loopback(const struct loading *x)
 {
-    for (size_t i = 0; i < x->n_servers; i++) {
-        struct str host = str_of(x->servers[i]->host);
-        if (!str_starts(host, STR("127.")) && !str_is(host, "localhost") && !str_is(host, "::1") &&
-            !str_is(host, "[::1]"))
+    for (size_t i = 0; i < x->n_servers; i++)
+        if (!server_on_loopback(x->servers[i]))
             return false;
-    }
     return true;
 }
 

@@ -72,6 +72,20 @@ static uint32_t group_of(struct core *c, const json_t *campaign, const json_t *p
     return choice.group_num;
 }
 
+/* A part of a campaign's audience as the dispatcher would see it; domain: of its From. */
+static struct forecast_class class_of_part(struct core *c, const json_t *campaign,
+                                           const json_t *part, const char *domain)
+{
+    struct forecast_class k = {.campaign_num = (uint32_t)number(campaign, "num"),
+                               .lane = (enum lane)number(campaign, "lane"),
+                               .engagement = (uint8_t)number(part, "engagement"),
+                               .from_domain = domain};
+    k.provider = mailboxes_provider(c, str_of(text(part, "domain")));
+    k.provider_name = provider_name(providers_builtin(), k.provider);
+    k.group_num = group_of(c, campaign, part, &k);
+    return k;
+}
+
 /* The parts of the audience as the sample has them, scaled to what is pending. */
 static void read_campaign(struct foresight *x, const json_t *campaign, uint32_t number_of)
 {
@@ -90,21 +104,45 @@ static void read_campaign(struct foresight *x, const json_t *campaign, uint32_t 
     json_array_foreach(json_object_get(campaign, "mix"), i, part)
     {
         seen += (uint64_t)number(part, "n");
-        struct forecast_class k = {.campaign = number_of,
-                                   .campaign_num = (uint32_t)number(campaign, "num"),
-                                   .lane = (enum lane)number(campaign, "lane"),
-                                   .engagement = (uint8_t)number(part, "engagement"),
-                                   .from_domain = domain};
-        k.provider = mailboxes_provider(c, str_of(text(part, "domain")));
-        k.provider_name = provider_name(providers_builtin(), k.provider);
+        struct forecast_class k = class_of_part(c, campaign, part, domain);
+        k.campaign = number_of;
         k.n = (uint64_t)((double)pending * ((double)seen / (double)sample) + 0.5) - given;
         given += k.n;
-        k.group_num = group_of(c, campaign, part, &k);
         if (c->n_nearest)
             routing_country(str_of(text(part, "country")), k.country);
         if (k.n)
             add_class(x, first, &k);
     }
+}
+
+json_t *foresee_plan(struct core *c, const json_t *campaign)
+{
+    json_t *groups = json_array(), *part, *one;
+    size_t i, k;
+    char from[256];
+    double all = 0;
+    routing_domain(str_of(text(campaign, "from")), from, sizeof from);
+    json_array_foreach(json_object_get(campaign, "mix"), i, part)
+    {
+        struct forecast_class at = class_of_part(c, campaign, part, from);
+        json_t *line = NULL;
+        json_array_foreach(groups, k, one)
+        {
+            line = number(one, "num") == at.group_num ? one : line;
+        }
+        if (!line) {
+            line = json_pack("{s:I, s:I}", "num", (json_int_t)at.group_num, "n", (json_int_t)0);
+            json_array_append_new(groups, line);
+        }
+        json_object_set_new(line, "n", json_integer(number(line, "n") + number(part, "n")));
+        all += (double)number(part, "n");
+    }
+    json_array_foreach(groups, k, one)
+    {
+        double share = all > 0 ? (double)number(one, "n") / all : 0;
+        json_object_set_new(one, "share", json_real(share));
+    }
+    return json_pack("{s:o}", "groups", groups);
 }
 
 static void read_campaigns(struct foresight *x)
@@ -160,11 +198,6 @@ static uint32_t calendar_of(struct foresight *x, const char *zones[CALENDARS_MAX
     return (uint32_t)x->n_calendars - 1;
 }
 
-static bool is_loopback(const char *host)
-{
-    return !strncmp(host, "127.", 4) || !strcmp(host, "::1") || !strcmp(host, "localhost");
-}
-
 static void read_servers(struct foresight *x)
 {
     const char *zones[CALENDARS_MAX] = {"UTC"};
@@ -181,7 +214,7 @@ static void read_servers(struct foresight *x)
         int64_t us = fleet_service_us(x->fleet, nums[i]);
         x->measured[i] = us > 0;
         if (!us)
-            us = s && is_loopback(s->host) ? LOOPBACK_US : SERVICE_US;
+            us = s && server_on_loopback(s) ? LOOPBACK_US : SERVICE_US;
         x->server_names[i] = alloc_copy(s ? s->name : "?");
         x->servers[i] = (struct forecast_server){
             .num = nums[i],

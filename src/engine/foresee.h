@@ -31,6 +31,9 @@ struct foresight { /* belongs to one thread at a time: the reactor, a desk, the 
 
 /* Answers live.forecast. */
 void foresee_start(struct core *c, struct link_request *r);
+/* {"groups":[{"num","n","share"}]}: how a campaign's audience (as report_forecast_facts has one) is
+ * spread over the groups by the rules of now. */
+json_t *foresee_plan(struct core *c, const json_t *campaign);
 /* Answers live.simulate (simulating.c). */
 void simulating_start(struct core *c, struct link_request *r);
 

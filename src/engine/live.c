@@ -1,8 +1,14 @@
 /* Looking at what is in memory: servers, queue classes and what limits them, campaigns. */
+#include "base/alloc.h"
 #include "engine/limiting.h"
 #include "engine/state.h"
+#include "fleet/glance.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+
+#define STILL_MS    2000 /* a campaign that sent nothing for so long waits */
+#define GROUPS_MOST 64   /* of a server */
 
 static json_t *time_or_null(struct core *c, int64_t steady)
 {
@@ -13,20 +19,36 @@ static json_t *time_or_null(struct core *c, int64_t steady)
     return json_string(text);
 }
 
-static json_t *quota_lines(struct core *c, struct quota *q)
+/* name: instead of the window's; NULL: the window's. */
+static void add_quota(struct core *c, struct quota *q, const char *name, json_t *out)
 {
-    json_t *out = json_array();
     int64_t now = core_steady(c);
     for (int w = 0; q && w < QUOTA_WINDOWS; w++) {
         if (!q->lines[w].limit)
             continue;
         int64_t free_at = quota_free_at(q, (enum quota_window)w, now);
         json_array_append_new(
-            out, json_pack("{s:s,s:I,s:I,s:o}", "window", quota_window_name((enum quota_window)w),
-                           "used", (json_int_t)quota_used(q, (enum quota_window)w, now), "limit",
+            out, json_pack("{s:s,s:I,s:I,s:o}", "window",
+                           name ? name : quota_window_name((enum quota_window)w), "used",
+                           (json_int_t)quota_used(q, (enum quota_window)w, now), "limit",
                            (json_int_t)q->lines[w].limit, "free_at",
                            free_at > now ? time_or_null(c, free_at) : json_null()));
     }
+}
+
+static json_t *quota_lines(struct core *c, struct quota *q)
+{
+    json_t *out = json_array();
+    add_quota(c, q, NULL, out);
+    return out;
+}
+
+/* Its own windows, and the cap of the day while it warms up. */
+static json_t *server_quota(struct core *c, uint16_t num)
+{
+    struct limit_key warmup = {LIMIT_WARMUP, num, 0};
+    json_t *out = quota_lines(c, fleet_quota(c->fleet, num));
+    add_quota(c, fleet_limit(c->fleet, &warmup), "warmup", out);
     return out;
 }
 
@@ -50,6 +72,31 @@ static json_t *factors_of(struct core *c, uint16_t num)
     return all;
 }
 
+/* Where it rests by rotation; when it does everywhere, that is its reason. */
+static void add_resting(struct core *c, uint16_t num, json_t *j)
+{
+    uint32_t groups[GROUPS_MOST];
+    bool all = false;
+    int64_t until = INT64_MAX;
+    json_t *names = json_array();
+    size_t n = fleet_resting_in(c->fleet, num, groups, countof(groups), &all);
+    for (size_t i = 0; i < n; i++) {
+        struct rotation_glance r;
+        const char *name = map_u64_get(c->group_names, groups[i]);
+        if (name)
+            json_array_append_new(names, json_string(name));
+        if (fleet_rotation(c->fleet, groups[i], &r) && r.changes_at)
+            until = MIN(until, r.changes_at);
+    }
+    json_object_set_new(j, "resting", names);
+    json_object_set_new(j, "rests", json_boolean(all));
+    const char *reason = json_string_value(json_object_get(j, "reason"));
+    if (!all || (reason && *reason))
+        return;
+    json_object_set_new(j, "reason", json_string("rests by rotation"));
+    json_object_set_new(j, "until", time_or_null(c, until));
+}
+
 json_t *live_server(struct core *c, struct outlet *o)
 {
     struct server_view v;
@@ -60,14 +107,14 @@ json_t *live_server(struct core *c, struct outlet *o)
                           o->num, "state", oper_state_name(v.state), "reason", v.reason, "until",
                           time_or_null(c, v.until), "in_flight", (int)v.in_flight, "connections",
                           (int)o->n_sessions, "sent", (json_int_t)v.answered, "quota",
-                          quota_lines(c, fleet_quota(c->fleet, o->num)), "effective_weight",
-                          v.effective_weight * weight, "latency_ms_p50",
-                          number_or_null(v.latency_p50_ms), "latency_ms_p95",
+                          server_quota(c, o->num), "effective_weight", v.effective_weight * weight,
+                          "latency_ms_p50", number_or_null(v.latency_p50_ms), "latency_ms_p95",
                           number_or_null(v.latency_p95_ms), "handshakes", (json_int_t)o->handshakes,
                           "resumed", (json_int_t)o->resumed, "backlog", (int)o->n_backlog);
     if (j) {
         json_object_set_new(j, "refusals", whose_figures(c, o->num));
         json_object_set_new(j, "factors", factors_of(c, o->num));
+        add_resting(c, o->num, j);
     }
     return j;
 }
@@ -86,6 +133,25 @@ json_t *live_limits(struct core *c)
     return json_pack("{s:o}", "limits", all);
 }
 
+static json_t *rotations(struct core *c)
+{
+    json_t *all = json_array();
+    size_t pos = 0;
+    uint64_t num = 0;
+    void *name = NULL;
+    while (map_u64_next(c->group_names, &pos, &num, &name)) {
+        struct rotation_glance r;
+        if (fleet_rotation(c->fleet, (uint32_t)num, &r))
+            json_array_append_new(
+                all, json_pack("{s:s, s:i, s:o, s:o}", "group", (const char *)name, "active",
+                               (int)r.active, "changes_at", time_or_null(c, r.changes_at),
+                               "messages_left",
+                               r.messages_left ? json_integer((json_int_t)r.messages_left)
+                                               : json_null()));
+    }
+    return all;
+}
+
 json_t *live_fleet(struct core *c)
 {
     json_t *servers = json_array();
@@ -95,7 +161,7 @@ json_t *live_fleet(struct core *c)
         if (j)
             json_array_append_new(servers, j);
     }
-    return json_pack("{s:o,s:b}", "servers", servers, "common_cause",
+    return json_pack("{s:o,s:o,s:b}", "servers", servers, "rotations", rotations(c), "common_cause",
                      fleet_in_common_cause(c->fleet));
 }
 
@@ -164,6 +230,39 @@ static void add_class(struct core *c, json_t *lines, json_t *all, const struct c
     buf_free(&key);
 }
 
+/* By lane, group, campaign and provider; the most messages first among what is alike. */
+static int compare_lines(const void *a, const void *b)
+{
+    static const char *const keys[] = {"group", "campaign", "provider"};
+    const json_t *x = *(json_t *const *)a, *y = *(json_t *const *)b;
+    enum lane lanes[2] = {LANE_BULK, LANE_BULK};
+    (void)lane_parse(json_string_value(json_object_get(x, "lane")), &lanes[0]);
+    (void)lane_parse(json_string_value(json_object_get(y, "lane")), &lanes[1]);
+    int by = (int)lanes[0] - (int)lanes[1];
+    for (size_t i = 0; !by && i < countof(keys); i++) {
+        const char *s = json_string_value(json_object_get(x, keys[i]));
+        const char *t = json_string_value(json_object_get(y, keys[i]));
+        by = strcmp(s ? s : "", t ? t : "");
+    }
+    json_int_t n = json_integer_value(json_object_get(x, "ready"));
+    json_int_t m = json_integer_value(json_object_get(y, "ready"));
+    return by ? by : n < m ? 1 : n > m ? -1 : 0;
+}
+
+static json_t *sorted(json_t *lines)
+{
+    size_t n = json_array_size(lines);
+    json_t **at = alloc_many(json_t *, n + 1), *out = json_array();
+    for (size_t i = 0; i < n; i++)
+        at[i] = json_array_get(lines, i);
+    qsort(at, n, sizeof *at, compare_lines);
+    for (size_t i = 0; i < n; i++)
+        json_array_append(out, at[i]);
+    free(at);
+    json_decref(lines);
+    return out;
+}
+
 json_t *live_queue(struct core *c)
 {
     json_t *classes = json_array(), *lines = json_object();
@@ -176,8 +275,8 @@ json_t *live_queue(struct core *c)
             add_class(c, lines, classes, v);
     json_decref(lines);
     live_sending_waits(c, waits, sizeof waits);
-    return json_pack("{s:i,s:o,s:s}", "ready", (int)c->n_ready, "classes", classes, "sending_waits",
-                     waits);
+    return json_pack("{s:i,s:o,s:s}", "ready", (int)c->n_ready, "classes", sorted(classes),
+                     "sending_waits", waits);
 }
 
 /* By order: how long the work of the longest transaction took, and how many took over 5 ms. */
@@ -237,6 +336,44 @@ static bool is_stalled(struct core *c, const struct run *r)
     return any || fleet_group_stalled(c->fleet, group, core_steady(c));
 }
 
+/* What most of its messages wait for; NULL: it moves, or waits for nothing but free connections. */
+static const struct class *waits_for(struct core *c, const struct run *r)
+{
+    const struct class *most = NULL;
+    size_t pos = 0;
+    struct str key;
+    void *v = NULL;
+    if (loop_now_ms(c->loop) - r->flowed_at < STILL_MS)
+        return NULL;
+    while (map_str_next(c->classes, &pos, &key, &v)) {
+        const struct class *k = v;
+        if (!k->n || k->campaign_num != r->num)
+            continue;
+        if (k->is_runnable || k->bound == BOUND_BUSY || k->bound == BOUND_NONE)
+            return NULL;
+        most = !most || k->n > most->n ? k : most;
+    }
+    return most;
+}
+
+/* Why a campaign that runs sends nothing; "": it does, or has nothing ready. */
+static void why_still(struct core *c, const struct run *r, bool stalled, char *out, size_t size)
+{
+    char until[32] = "";
+    live_sending_waits(c, out, size);
+    if (out[0])
+        return;
+    const struct class *k = stalled ? NULL : waits_for(c, r);
+    if (stalled)
+        snprintf(out, size, "no server of its group can send");
+    if (!k)
+        return;
+    if (k->free_at > core_steady(c) && k->free_at != INT64_MAX)
+        clock_format(k->free_at - core_steady(c) + clock_wall_ms(), until);
+    snprintf(out, size, "waiting (%s): %s%s%s", bound_name(k->bound), k->why,
+             until[0] ? ", until " : "", until);
+}
+
 json_t *live_campaigns(struct core *c)
 {
     json_t *out = json_array();
@@ -245,10 +382,13 @@ json_t *live_campaigns(struct core *c)
     void *v = NULL;
     while (map_u64_next(c->runs, &pos, &num, &v)) {
         struct run *r = v;
-        bool stalled = r->state == RUN_RUNNING && (c->is_paused || c->is_held || is_stalled(c, r));
+        char why[800] = "";
+        bool runs = r->state == RUN_RUNNING;
+        bool stalled = runs && (c->is_paused || c->is_held || is_stalled(c, r));
+        if (runs)
+            why_still(c, r, stalled, why, sizeof why);
         json_array_append_new(out, json_pack("{s:i,s:b,s:i,s:s}", "num", (int)num, "stalled",
-                                             stalled, "ready", (int)r->ready, "reason",
-                                             stalled ? "no server of its group can send" : ""));
+                                             stalled, "ready", (int)r->ready, "reason", why));
     }
     return json_pack("{s:o}", "campaigns", out);
 }

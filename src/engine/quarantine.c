@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "store/quarantine.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 static int64_t steady_of(struct core *c, int64_t wall)
@@ -52,12 +53,26 @@ void quarantine_second(struct core *c)
         free(map_u64_remove(c->quarantines, over[--n]));
 }
 
-void quarantine_changed(struct core *c, const char *op, const json_t *data)
+/* Says so when there was nothing to release. */
+static void release(struct core *c, uint16_t num, json_t *data)
+{
+    struct server_view v;
+    char why[160];
+    free(map_u64_remove(c->quarantines, num));
+    bool released = fleet_release(c->fleet, num, "released by the user", core_steady(c));
+    if (released || json_is_true(json_object_get(data, "was_quarantined")))
+        return;
+    bool known = fleet_view(c->fleet, num, core_steady(c), &v);
+    snprintf(why, sizeof why, "it is neither quarantined nor suspect, but %s",
+             known ? oper_state_name(v.state) : "not at work");
+    json_object_set_new(data, "nothing_to_do", json_string(why));
+}
+
+void quarantine_changed(struct core *c, const char *op, json_t *data)
 {
     uint16_t num = (uint16_t)json_integer_value(json_object_get(data, "num"));
     if (str_is(str_of(op), "server.release")) {
-        free(map_u64_remove(c->quarantines, num));
-        (void)fleet_release(c->fleet, num, "released by the user", core_steady(c));
+        release(c, num, data);
         return;
     }
     if (!str_is(str_of(op), "server.quarantine"))

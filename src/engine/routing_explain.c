@@ -50,6 +50,7 @@ static bool read_question(struct core *c, const json_t *args, struct question *q
         f->engagement = (uint32_t) class;
     q->provider = mailboxes_provider(c, f->rcpt_domain);
     f->provider = str_of(provider_name(providers_builtin(), q->provider));
+    q->groups.own = (uint32_t)number(args, "own_group");
     q->groups.of_campaign = (uint32_t)number(args, "group_num");
     return true;
 }

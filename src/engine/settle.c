@@ -192,6 +192,7 @@ static void fill_attempt(struct job *j, struct entry *x, const struct ending *en
         a->conversation = keep(c, end->conversation, 16384);
     x->o.has_attempt = true;
     x->o.via_group = j->hold.group_num;
+    x->o.route_num = j->route_num;
     x->o.credential_num = j->item->credential_num;
     bool counts_all = j->server->server->limits.counts != COUNTS_ACCEPTED;
     x->o.took =

@@ -505,7 +505,7 @@ struct outlet *outlet_by_name(struct core *c, const char *name);
 /* quarantine.c */
 bool quarantine_load(struct core *c, struct db *db, struct err *e) MUST_USE;
 void quarantine_second(struct core *c);
-void quarantine_changed(struct core *c, const char *op, const json_t *data); /* committed */
+void quarantine_changed(struct core *c, const char *op, json_t *data); /* committed */
 
 /* probe.c */
 void probe_server(struct core *c, uint16_t num);

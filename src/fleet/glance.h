@@ -17,4 +17,16 @@ bool fleet_glance(const struct fleet *f, uint16_t num, struct glance *out);
 bool fleet_group_servers(const struct fleet *f, uint32_t group_num, uint16_t *nums, size_t max,
                          size_t *n_out);
 
+/* The groups in which the server rests by rotation now; *all_out: every group it is in. */
+size_t fleet_resting_in(const struct fleet *f, uint16_t num, uint32_t *groups, size_t max,
+                        bool *all_out);
+
+struct rotation_glance {
+    uint32_t active;        /* members that send at a time */
+    int64_t changes_at;     /* steady ms; 0: not by time */
+    uint64_t messages_left; /* until it changes by volume; 0: not by volume */
+};
+/* False: the group does not rotate. */
+bool fleet_rotation(const struct fleet *f, uint32_t group_num, struct rotation_glance *out);
+
 #endif

@@ -18,6 +18,19 @@ static double share_of(const struct fserver *s, int64_t now_ms)
            s->factors[FACTOR_REPUTATION].value;
 }
 
+static bool is_used_up(struct quota *q, int64_t now_ms, struct server_view *out, const char *what)
+{
+    int64_t free_at = 0;
+    enum quota_window w = QUOTA_HOUR;
+    if (!q || quota_may_reserve(q, LANE_TRANSACTIONAL, now_ms, &free_at, &w) == QUOTA_FREE)
+        return false;
+    out->state = OPER_EXHAUSTED;
+    out->until = free_at == INT64_MAX ? 0 : free_at;
+    snprintf(out->reason, sizeof out->reason, "%s%llu in the %s are used", what,
+             (unsigned long long)q->lines[w].limit, quota_window_name(w));
+    return true;
+}
+
 bool fleet_view(struct fleet *f, uint16_t num, int64_t now_ms, struct server_view *out)
 {
     struct fserver *s = fleet_find(f, num);
@@ -42,15 +55,9 @@ bool fleet_view(struct fleet *f, uint16_t num, int64_t now_ms, struct server_vie
         out->latency_p50_ms = sorted[n / 2];
         out->latency_p95_ms = sorted[n * 95 / 100];
     }
-    int64_t free_at = 0;
-    enum quota_window w = QUOTA_HOUR;
-    if (s->state == OPER_HEALTHY &&
-        quota_may_reserve(&s->quota, LANE_TRANSACTIONAL, now_ms, &free_at, &w) != QUOTA_FREE) {
-        out->state = OPER_EXHAUSTED;
-        out->until = free_at == INT64_MAX ? 0 : free_at;
-        snprintf(out->reason, sizeof out->reason, "%llu in the %s are used",
-                 (unsigned long long)s->quota.lines[w].limit, quota_window_name(w));
-    }
+    struct limit_key warmup = {LIMIT_WARMUP, num, 0};
+    if (s->state == OPER_HEALTHY && !is_used_up(&s->quota, now_ms, out, ""))
+        (void)is_used_up(fleet_limit(f, &warmup), now_ms, out, "warm-up: the ");
     return true;
 }
 

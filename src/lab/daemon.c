@@ -225,7 +225,7 @@ bool lab_daemon_stop(struct lab_daemon *d)
 bool lab_daemon_call(struct lab_daemon *d, const char *op, json_t *args, struct str tail,
                      json_t **data_out, struct err *e)
 {
-    bool ok = link_call(d->link, op, args, tail, "socket", CALL_MS, data_out, e);
+    bool ok = link_call(d->link, op, args, tail, "user:lab", CALL_MS, data_out, e);
     json_decref(args);
     return ok || err_prefix(e, "%s", op);
 }

@@ -30,7 +30,7 @@ static int64_t figure(const json_t *j, const char *name)
 bool demo_totals_read(struct demo *d, struct err *e)
 {
     json_t *r = NULL;
-    if (!report_campaign_figures(d->db, DEMO_CAMPAIGN, NULL, clock_wall_ms(), &r, e))
+    if (!report_campaign_figures(d->db, DEMO_CAMPAIGN, NULL, NULL, clock_wall_ms(), &r, e))
         return false;
     const json_t *bounced = json_object_get(r, "bounced");
     const char *state = json_string_value(json_object_get(r, "state"));

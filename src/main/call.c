@@ -53,6 +53,8 @@ int call_change(struct cmd *c, const char *method, char *path, json_t *body, con
         answer = json_pack("{s:b}", "ok", 1);
     if (status == 0 && output_is_json())
         output_json(answer);
+    else if (status == 0 && json_text(answer, "nothing_to_do")[0])
+        output_note("nothing to do: %s", json_text(answer, "nothing_to_do"));
     else if (status == 0 && !output_is_quiet())
         output_line("%s", text);
     json_decref(answer);

@@ -9,8 +9,8 @@
 
 #define LOOK_EVERY_MS 500
 #define LOST_MAX_MS   60000
-#define FORESEE_MS    15000
-#define STILL_MS      2000 /* without a move: the reason is asked for */
+#define WORTH_MS      15000 /* an end further away is told in words */
+#define STILL_MS      2000  /* without a move: the reason is asked for */
 
 struct watch {
     struct daemon *daemon;
@@ -22,7 +22,7 @@ struct watch {
     int64_t pending;       /* at the last look */
     int64_t moved_ms;      /* when that was another */
     char limit[32];        /* what was told to hold it up */
-    int64_t foreseen_ms;   /* last look at the forecast; 0: none yet */
+    char ends_at[40];      /* as the forecast had it last */
     int64_t ends_ms;       /* boot ms by it; 0: not known */
     char bottleneck[120];
 };
@@ -90,27 +90,19 @@ static void say_limit(struct watch *w, const json_t *r)
 }
 
 /* The rate of now says little of a campaign that waits for quotas: the end is the forecast's. */
-static void foresee(struct watch *w)
+static void note_end(struct watch *w, const json_t *r)
 {
     int64_t now = clock_boot_ms();
-    json_t *f = NULL, *problem = NULL;
-    if (w->foreseen_ms && now - w->foreseen_ms < FORESEE_MS)
-        return;
-    w->foreseen_ms = now;
-    int status = daemon_try(w->daemon, "GET", daemon_path("/v1/campaigns/%s/forecast", w->name),
-                            NULL, &f, &problem);
+    const json_t *eta = json_object_get(r, "eta"), *seconds = json_object_get(eta, "seconds");
     bool first = !w->bottleneck[0];
-    if (status == 0) {
-        const json_t *seconds = json_object_get(f, "seconds");
-        w->ends_ms =
-            json_is_number(seconds) ? now + (int64_t)(json_number_value(seconds) * 1000) : 0;
-        str_copy(str_of(json_text(f, "bottleneck")), w->bottleneck, sizeof(w->bottleneck));
-        if (first && w->ends_ms - now > FORESEE_MS)
-            output_note("campaign %s ends %s by the forecast; what holds it up: %s", w->name,
-                        json_text(f, "finishes_at"), w->bottleneck);
-    }
-    json_decref(f);
-    json_decref(problem);
+    if (!json_is_object(eta) || !strcmp(json_text(eta, "finishes_at"), w->ends_at))
+        return;
+    str_copy(str_of(json_text(eta, "finishes_at")), w->ends_at, sizeof(w->ends_at));
+    w->ends_ms = json_is_number(seconds) ? now + (int64_t)(json_number_value(seconds) * 1000) : 0;
+    str_copy(str_of(json_text(eta, "bottleneck")), w->bottleneck, sizeof(w->bottleneck));
+    if (first && w->ends_ms - now > WORTH_MS)
+        output_note("campaign %s ends %s by the forecast; what holds it up: %s", w->name,
+                    w->ends_at, w->bottleneck);
 }
 
 static void show(struct watch *w, const json_t *r)
@@ -175,13 +167,14 @@ static int watch_on(struct watch *w)
 {
     for (;;) {
         json_t *r = NULL, *problem = NULL;
-        int status = daemon_try(w->daemon, "GET", daemon_path("/v1/campaigns/%s/report", w->name),
-                                NULL, &r, &problem);
+        int status = daemon_try(w->daemon, "GET",
+                                daemon_path("/v1/campaigns/%s/report?forecast=yes", w->name), NULL,
+                                &r, &problem);
         bool over = status == 0 && is_over(json_text(r, "state"));
         if (status == 0) {
             w->lost_since_ms = 0;
             if (!over)
-                foresee(w);
+                note_end(w, r);
             show(w, r);
             if (!over)
                 say_limit(w, r);

@@ -33,6 +33,7 @@ struct daemon {
     char *where;             /* for errors: the socket's folder or the URL */
     struct curl_slist *auth; /* Authorization line, when there is a key */
     int dir_fd;              /* of the data directory; -1 with a URL */
+    const struct command *command;
     char error[CURL_ERROR_SIZE];
 };
 
@@ -159,6 +160,7 @@ struct daemon *daemon_new(const struct cmd *c, int *status_out)
     struct err e = {0};
     const char *url = cmd_text(c, "url"), *token = cmd_text(c, "token-file");
     cl->dir_fd = -1;
+    cl->command = c->command;
     cl->curl = curl_easy_init();
     check(cl->curl);
     if (!url && !cmd_has(c, "data") && getenv("POSTFLEET_URL")) {
@@ -469,10 +471,55 @@ int daemon_try(struct daemon *cl, const char *method, char *path, const struct u
     return perform(cl, method, path, up, -1, answer_out, problem_out);
 }
 
-static int report(int status, json_t *problem)
+/* The option that a field of the API is on this command line; NULL: none. */
+static const struct option *option_of(const struct command *c, struct str field)
 {
-    if (problem)
+    const struct option *o;
+    for (size_t i = 0; c && (o = command_option(c, i)) != NULL; i++)
+        if ((o->field && str_is(field, o->field)) ||
+            (!o->field && o->arg && str_is(field, o->name)))
+            return o;
+    return NULL;
+}
+
+static size_t word_length(const char *p)
+{
+    size_t n = 0;
+    while (ascii_isalnum(p[n]) || p[n] == '_')
+        n++;
+    return n;
+}
+
+/* "per_hour: ..." of the API is "--per-hour: ..." to who typed it; within the text only words that
+ * can be nothing but a field are. */
+static void say_options(const struct daemon *cl, json_t *problem)
+{
+    const char *detail = json_string_value(json_object_get(problem, "detail"));
+    struct buf b;
+    if (!detail)
+        return;
+    buf_init(&b, 1 << 16);
+    for (const char *p = detail; *p;) {
+        size_t n = word_length(p);
+        bool leads = p == detail && p[n] == ':';
+        bool is_field = leads || memchr(p, '_', n);
+        const struct option *o = is_field ? option_of(cl->command, str_from(p, n)) : NULL;
+        if (o)
+            buf_addf(&b, "--%s", o->name);
+        else
+            buf_add(&b, p, MAX(n, (size_t)1));
+        p += MAX(n, (size_t)1);
+    }
+    json_object_set_new(problem, "detail", json_string(buf_cstr(&b)));
+    buf_free(&b);
+}
+
+static int report(const struct daemon *cl, int status, json_t *problem)
+{
+    if (problem) {
+        say_options(cl, problem);
         output_problem(problem);
+    }
     json_decref(problem);
     return status;
 }
@@ -482,14 +529,14 @@ int daemon_call(struct daemon *cl, const char *method, char *path, const struct 
 {
     json_t *problem = NULL;
     int status = daemon_try(cl, method, path, up, answer_out, &problem);
-    return report(status, problem);
+    return report(cl, status, problem);
 }
 
 int daemon_download(struct daemon *cl, char *path, int fd)
 {
     json_t *problem = NULL;
     int status = perform(cl, "GET", path, NULL, fd, NULL, &problem);
-    return report(status, problem);
+    return report(cl, status, problem);
 }
 
 int daemon_list(struct daemon *cl, char *path, int64_t limit,
@@ -508,7 +555,7 @@ int daemon_list(struct daemon *cl, char *path, int64_t limit,
         status = daemon_call(cl, "GET", url, NULL, &answer);
         free(cursor);
         cursor = alloc_copy(json_string_value(json_object_get(answer, "next")));
-        more = cursor && json_array_size(json_object_get(answer, "data")) > 0;
+        more = cursor != NULL; /* a page of a search may be empty although more follow */
         json_array_foreach(json_object_get(answer, "data"), i, row)
         {
             seen++;

@@ -26,6 +26,12 @@ static const struct column by_server_columns[] = {
     {NULL, NULL, FORM_TEXT, false},
 };
 
+static const struct column by_group_columns[] = {
+    {"GROUP", "group", FORM_TEXT, false},  {"SENT", "sent", FORM_COUNT, false},
+    {"SHARE", "share", FORM_SHARE, false}, {"PLANNED", "planned_share", FORM_SHARE, false},
+    {NULL, NULL, FORM_TEXT, false},
+};
+
 static const struct column by_provider_columns[] = {
     {"PROVIDER", "provider", FORM_TEXT, false},
     {"SENT", "sent", FORM_COUNT, true},
@@ -203,6 +209,40 @@ static void print_count(const char *label, int64_t n, int64_t of)
         output_line("%-14s %12s", label, text);
 }
 
+/* When it will be over, by the forecast. */
+static void print_eta(const json_t *eta)
+{
+    char left[32];
+    const json_t *seconds = json_object_get(eta, "seconds");
+    if (!json_is_object(eta))
+        return;
+    if (json_is_number(seconds)) {
+        output_duration((int64_t)(json_number_value(seconds) * 1000), left);
+        output_line("%-14s %s, in %s", "ends", json_text(eta, "finishes_at"), left);
+    } else {
+        output_line("%-14s %s", "ends", "not within 400 days as things are");
+    }
+    output_line("%-14s %s", "held up by", json_text(eta, "bottleneck"));
+}
+
+static void print_costs(const json_t *groups)
+{
+    size_t i;
+    json_t *one;
+    char text[32];
+    json_array_foreach(groups, i, one)
+    {
+        double share = json_number_value(json_object_get(one, "costs_share"));
+        output_duration((int64_t)(json_number_value(json_object_get(one, "costs_seconds")) * 1000),
+                        text);
+        if (share >= 0.01)
+            output_line("%-14s %.0f %% of the time (%s) in group %s: the others wait for %s; "
+                        "group set %s --shares elastic passes it by while it is busy",
+                        "exact shares", share * 100, text, json_text(one, "group"),
+                        json_text(one, "slowest"), json_text(one, "group"));
+    }
+}
+
 void campaign_report_print(const json_t *r)
 {
     static const char *const counts[] = {
@@ -210,7 +250,9 @@ void campaign_report_print(const json_t *r)
         "pending", "deferred",  "opened", "clicked",   "complained", "unsubscribed"};
     const json_t *bounced = json_object_get(r, "bounced");
     int64_t all = json_number(r, "recipients");
-    output_line("campaign %s: %s", json_text(r, "name"), json_text(r, "state"));
+    const char *reason = json_text(r, "reason");
+    output_line("campaign %s: %s%s%s", json_text(r, "name"), json_text(r, "state"),
+                reason[0] ? ": " : "", reason);
     print_count("recipients", all, 0);
     for (size_t i = 0; i < countof(counts); i++) {
         if (i < 9 || json_number(r, counts[i]) > 0)
@@ -228,6 +270,10 @@ void campaign_report_print(const json_t *r)
         output_line("%-14s %s", "started", json_text(r, "started_at"));
     if (json_text(r, "finished_at")[0])
         output_line("%-14s %s", "finished", json_text(r, "finished_at"));
+    print_eta(json_object_get(r, "eta"));
+    print_costs(json_object_get(r, "exact_shares"));
+    if (json_array_size(json_object_get(r, "by_group")) > 1)
+        print_table("Sent by group", json_object_get(r, "by_group"), by_group_columns);
     print_table("Attempts by server", json_object_get(r, "by_server"), by_server_columns);
     print_table("By mailbox provider", json_object_get(r, "by_provider"), by_provider_columns);
 }
@@ -236,7 +282,8 @@ int cmd_campaign_report(struct cmd *c)
 {
     json_t *answer = NULL;
     int status =
-        call_answer(c, "GET", daemon_path("/v1/campaigns/%s/report", cmd_arg(c, 0)), NULL, &answer);
+        call_answer(c, "GET", daemon_path("/v1/campaigns/%s/report?forecast=yes", cmd_arg(c, 0)),
+                    NULL, &answer);
     if (status == 0 && output_is_json())
         output_json(answer);
     else if (status == 0)

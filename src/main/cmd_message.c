@@ -14,7 +14,7 @@ static const struct column message_columns[] = {
 
 int cmd_message_search(struct cmd *c)
 {
-    static const char *const filters[] = {"campaign", "state", "server", "to"};
+    static const char *const filters[] = {"campaign", "state", "server", "to", "tag"};
     char *path = daemon_path("/v1/messages");
     for (size_t i = 0; i < countof(filters); i++)
         path = daemon_query(path, filters[i], cmd_text(c, filters[i]));

@@ -19,11 +19,11 @@ static const struct column queue_columns[] = {
     {"HELD", "held", FORM_COUNT, true},
     {"TO COME", "to_come", FORM_COUNT, true},
     {"READY", "ready", FORM_COUNT, true},
-    {"OLDEST s", "oldest_seconds", FORM_COUNT, true},
-    {"NEXT DUE", "next_due_at", FORM_TIME, true},
+    {"OLDEST", "oldest_seconds", FORM_AGE, true},
+    {"NEXT DUE", "next_due_at", FORM_WHEN, true},
     {"LIMITED BY", "limited_by", FORM_TEXT, true},
     {"SERVER", "server", FORM_TEXT, true},
-    {"UNTIL", "until", FORM_TIME, true},
+    {"UNTIL", "until", FORM_WHEN, true},
     {"WHY", "why", FORM_TEXT, true},
     {NULL, NULL, FORM_TEXT, false},
 };
@@ -44,6 +44,8 @@ static void print_rows(const char *title, const json_t *rows)
 {
     size_t i;
     json_t *row;
+    if (!json_array_size(rows))
+        return;
     struct table *t = table_new(queue_columns);
     output_line("%s", title);
     json_array_foreach(rows, i, row)
@@ -51,32 +53,41 @@ static void print_rows(const char *title, const json_t *rows)
         table_add(t, row);
     }
     table_end(&t, NULL);
+    output_line("%s", "");
+}
+
+static void print_queue(const json_t *q)
+{
+    static const struct {
+        const char *key, *title;
+    } parts[] = {{"lanes", "In the queue, by lane"},
+                 {"classes", "Ready in memory, and what holds it up"},
+                 {"campaigns", "Campaigns with messages to come"}};
+    const char *waits = json_text(q, "sending_waits");
+    bool any = false;
+    if (waits[0])
+        output_line("sending waits: %s", waits);
+    else if (json_is_null(json_object_get(q, "classes")))
+        output_line("%s", "core does not answer: what is in memory is not known");
+    for (size_t i = 0; i < countof(parts); i++) {
+        const json_t *rows = json_object_get(q, parts[i].key);
+        any = any || json_array_size(rows) > 0;
+        print_rows(parts[i].title, rows);
+    }
+    if (!any)
+        output_line("%s", "nothing waits");
 }
 
 int cmd_queue_summary(struct cmd *c)
 {
-    json_t *answer = NULL, *v;
-    const char *key;
+    json_t *answer = NULL;
     int status = call_answer(c, "GET", daemon_path("/v1/queue"), NULL, &answer);
-    if (status != 0 || output_is_json()) {
-        if (status == 0)
-            output_json(answer);
-        json_decref(answer);
-        return status;
-    }
-    json_object_foreach(answer, key, v)
-    {
-        if (json_is_object(json_array_get(v, 0)))
-            print_rows(key, v);
-        else if (json_is_boolean(v))
-            output_line("%s %s", key, json_is_true(v) ? "yes" : "no");
-        else if (json_is_string(v) && json_string_length(v))
-            output_line("%s: %s", key, json_string_value(v));
-        else if (json_is_integer(v))
-            output_line("%s: %lld", key, (long long)json_integer_value(v));
-    }
+    if (status == 0 && output_is_json())
+        output_json(answer);
+    else if (status == 0)
+        print_queue(answer);
     json_decref(answer);
-    return 0;
+    return status;
 }
 
 int cmd_pause(struct cmd *c)

@@ -324,6 +324,7 @@ static const struct option message_search_options[] = {
         .choices = "queued|deferred|held|sent|uncertain|bounced|failed|suppressed|cancelled|expired"),
     OPT(ARG_NAME, "server", "N", NULL, "only by this server"),
     OPT(ARG_TEXT, "to", "A", NULL, "only to this address"),
+    OPT(ARG_TEXT, "tag", "T", NULL, "only with this tag, its own or its campaign's"),
     OPT(ARG_COUNT, "limit", "N", NULL, "at most N (default: all)", RANGE(1, INT32_MAX)), END};
 static const struct option message_raw_options[] = {
     OPT(ARG_FILE, "output", "FILE", NULL, "write to FILE instead of standard output"), END};
@@ -356,6 +357,21 @@ static const struct option events_options[] = {
 static const struct option top_options[] = {
     OPT(ARG_DURATION, "interval", "D", NULL, "ask again after this long (default 1s)", RANGE(200, HOUR_MS)),
     FLAG("once", NULL, "print once and end"), END};
+#define LOG_FILTERS                                                                               \
+    OPT(ARG_NAME, "server", "S", NULL, "only on this server"),                                    \
+    OPT(ARG_CHOICE, "verdict", "V", NULL, "only with this verdict",                               \
+        .choices = "accepted|failover|uncertain|try_later|rate_limited|quota|auth_config|"        \
+                   "hard_bounce|soft_bounce|blocked|content|protocol|unknown"),                   \
+    OPT(ARG_NAME, "campaign", "C", NULL, "only of this campaign"),                                \
+    OPT(ARG_TEXT, "to", "A", NULL, "only to this address"),                                       \
+    OPT(ARG_TEXT, "text", "T", NULL, "only with this in the reply or the rule; case does not matter"), \
+    OPT(ARG_TIME, "since", "T", NULL, "from this time on: 2026-11-21T09:30:00Z, or 2h ago as 2h"), \
+    OPT(ARG_TIME, "until", "T", NULL, "up to this time")
+static const struct option log_search_options[] = {
+    LOG_FILTERS, OPT(ARG_COUNT, "limit", "N", NULL, "the newest N (default 1000)", RANGE(1, INT32_MAX)), END};
+static const struct option log_tail_options[] = {
+    LOG_FILTERS, OPT(ARG_COUNT, "lines", "N", NULL, "begin with the newest N (default 20)", RANGE(1, 10000)),
+    FLAG("follow", NULL, "go on with new ones until Ctrl-C"), END};
 static const struct option patterns_options[] = {
     OPT(ARG_TEXT, "since", "D", NULL, "from this time or that long ago on (default 24h)"),
     OPT(ARG_NAME, "server", "S", NULL, "only replies of this server"),
@@ -603,6 +619,9 @@ const struct command commands[] = {
     COMMAND("key", "create", "NAME", cmd_key_create, key_create_options, CLIENT, "make an API key; it is shown once", NULL),
     COMMAND("key", "list", "", cmd_key_list, NULL, CLIENT, "all API keys, without the secret", NULL),
     COMMAND("key", "revoke", "NAME", cmd_key_revoke, NULL, ASKS, "take an API key back", NULL),
+    COMMAND("log", "tail", "", cmd_log_tail, log_tail_options, CLIENT, "the newest attempts: when, server, verdict, recipient, reply",
+        "Example:\n  postfleet log tail --follow --verdict blocked --server ses1"),
+    COMMAND("log", "search", "", cmd_log_search, log_search_options, CLIENT, "attempts by server, verdict, campaign, recipient, time or text, newest first", NULL),
     COMMAND("log", "patterns", "", cmd_log_patterns, patterns_options, CLIENT, "replies by shape: how often, by whom, what they mean",
         "Numbers, ids, addresses, IPs and host names are masked, so that alike replies count as one\n"
         "kind. NEW: first seen within 24 hours. What no rule knows stands first."),
@@ -623,7 +642,22 @@ const struct command commands[] = {
         "Does what serve does first after a crash or a power cut, tells what became of the messages\n"
         "that were on their way, and checks database and ledger. serve needs no such help: this is\n"
         "for a look before it sends again. Exits 1 when something is not whole."),
-    COMMAND("sink", NULL, "", cmd_sink, sink_options, CMD_THROUGH, "a test SMTP server: many ports, faults on demand", NULL),
+    COMMAND("sink", NULL, "", cmd_sink, sink_options, CMD_THROUGH, "a test SMTP server: many ports, faults on demand",
+        "Takes mail on every port, counts it, stores none. --behave makes a port misbehave; several combine,\n"
+        "PORT may be A-B or *:\n"
+        "  delay:PHASE:MS     answers MS later (greeting ehlo starttls auth mail rcpt data dot quit)\n"
+        "  reject:PHASE:CODE  answers CODE there (rcpt and 550 by default); 421 closes as well\n"
+        "  close:PHASE        drops the connection there without a word\n"
+        "  quota:N[:CODE]     after N messages CODE (452)\n"
+        "  refuse             the port is closed\n"
+        "  hole[:PHASE]       takes the connection and never answers\n"
+        "  auth[:CODE]        wants AUTH and answers CODE (535; 235 lets anybody in)\n"
+        "  tls:starttls|implicit|broken\n"
+        "A SHARE of 0 to 1 behind it makes it fall on a part of the messages, @FROM-TO only in that span\n"
+        "of seconds since the start.\n"
+        "Examples:\n"
+        "  postfleet sink --ports 2501-2504 --log sink.log --behave 2502=reject:rcpt:550:0.1\n"
+        "  postfleet sink --ports 2501 --behave 2501=delay:dot:200 --behave 2501=refuse@20-40"),
     COMMAND("bench", NULL, "[campaign|tls|rtt|pick|import|start]", cmd_bench, bench_options, CMD_THROUGH, "measure this machine",
         "campaign, tls and rtt send to sinks of their own on loopback, import and start look at\n"
         "the database. Every rate stands beside a baseline: see doc/BENCH.md."),

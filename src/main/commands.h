@@ -107,6 +107,8 @@ int cmd_events_follow(struct cmd *c);
 int cmd_status(struct cmd *c);
 int cmd_top(struct cmd *c);
 int cmd_log_patterns(struct cmd *c);
+int cmd_log_search(struct cmd *c);
+int cmd_log_tail(struct cmd *c);
 int cmd_server_quarantine(struct cmd *c);
 int cmd_server_release(struct cmd *c);
 int cmd_server_isolate(struct cmd *c);

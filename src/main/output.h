@@ -49,6 +49,8 @@ enum column_form {
     FORM_MS,    /* a duration given in ms, right-aligned */
     FORM_SHARE, /* a fraction as per cent, right-aligned */
     FORM_TIME,  /* RFC 3339 shortened to seconds */
+    FORM_WHEN,  /* RFC 3339 as "in 5m 10s" or "5m 10s ago" */
+    FORM_AGE,   /* a duration given in seconds, right-aligned */
     FORM_STATE, /* a state word, coloured by what it means */
     FORM_QUOTA, /* [{"window","used","limit"}] as "hour 82/100" */
 };

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 
 #define COLUMNS_MAX 24
 #define PAGE_ROWS   500
@@ -92,6 +93,21 @@ static void add_time(struct buf *b, const json_t *v)
     output_safe_add(b, str_cut(s, 11, 8));
 }
 
+/* "in 5m 10s"; a time that is none stays as it is. */
+static void add_when(struct buf *b, const json_t *v)
+{
+    int64_t at = 0;
+    char text[32];
+    const char *given = json_string_value(v);
+    if (!given || !clock_parse(given, &at)) {
+        add_plain(b, v);
+        return;
+    }
+    int64_t ms = at - clock_wall_ms();
+    output_duration(ms < 0 ? -ms : ms, text);
+    buf_addf(b, ms < 0 ? "%s ago" : "in %s", text);
+}
+
 static char *cell_of(const struct column *c, const json_t *row)
 {
     const json_t *v = field_of(row, c->key);
@@ -100,7 +116,8 @@ static char *cell_of(const struct column *c, const json_t *row)
     if (!v)
         return NULL;
     buf_init(&b, CELL_MAX);
-    switch (json_is_number(v) || json_is_array(v) || c->form == FORM_TIME ? c->form : FORM_TEXT) {
+    bool is_time = c->form == FORM_TIME || c->form == FORM_WHEN;
+    switch (json_is_number(v) || json_is_array(v) || is_time ? c->form : FORM_TEXT) {
     case FORM_COUNT:
         output_count((int64_t)json_number_value(v), text);
         buf_adds(&b, text);
@@ -112,6 +129,11 @@ static char *cell_of(const struct column *c, const json_t *row)
     case FORM_SHARE: buf_addf(&b, "%.1f %%", json_number_value(v) * 100); break;
     case FORM_QUOTA: add_quota(&b, v); break;
     case FORM_TIME: add_time(&b, v); break;
+    case FORM_WHEN: add_when(&b, v); break;
+    case FORM_AGE:
+        output_duration((int64_t)json_number_value(v) * 1000, text);
+        buf_adds(&b, json_number_value(v) > 0 ? text : "-");
+        break;
     default: add_plain(&b, v); break;
     }
     return buf_steal(&b, NULL);
@@ -119,7 +141,7 @@ static char *cell_of(const struct column *c, const json_t *row)
 
 static bool is_right(enum column_form form)
 {
-    return form == FORM_COUNT || form == FORM_MS || form == FORM_SHARE;
+    return form == FORM_COUNT || form == FORM_MS || form == FORM_SHARE || form == FORM_AGE;
 }
 
 static const char *state_color(const char *word)

@@ -45,8 +45,8 @@ static enum ink ink_of_state(const char *state)
 {
     static const char *const bad[] = {"open", "misconfigured", "quarantined", "suspect",
                                       "disabled"};
-    static const char *const warn[] = {"degraded", "half_open", "ramp",    "exhausted",
-                                       "paused",   "draining",  "stalled", "uncertain"};
+    static const char *const warn[] = {"degraded", "half_open", "ramp",      "exhausted", "paused",
+                                       "draining", "stalled",   "uncertain", "resting"};
     for (size_t i = 0; i < countof(bad); i++)
         if (!strcmp(state, bad[i]))
             return INK_BAD;
@@ -171,6 +171,8 @@ static void draw_server(struct frame *f, const json_t *s)
 {
     struct widths w = widths_of(f);
     const char *admin = json_text(s, "admin_state"), *state = json_text(s, "state");
+    if (!strcmp(state, "healthy") && json_is_true(json_object_get(s, "rests")))
+        state = "resting";
     bool active = !strcmp(admin, "active"), healthy = !strcmp(state, "healthy");
     char text[100];
     snprintf(text, sizeof(text), "%s%s%s", active ? "" : admin, active || healthy ? "" : "/",
@@ -346,8 +348,9 @@ static void draw_campaign(struct frame *f, struct top_view *v, const json_t *c, 
     frame_textf(f, INK_PLAIN, " %3d%%  %s/%s", (int)(share * 100), a, b);
     output_count((int64_t)(per_s + 0.5), a);
     frame_textf(f, INK_PLAIN, "  %s/s", a);
-    if (strcmp(state, "running") != 0) {
-        frame_textf(f, INK_WARN, "  %s %s", state, json_text(c, "reason"));
+    if (strcmp(state, "running") != 0 || json_text(c, "reason")[0]) {
+        frame_textf(f, INK_WARN, "  %s %s", strcmp(state, "running") ? state : "",
+                    json_text(c, "reason"));
     } else if (per_s > 0.05) {
         output_duration((int64_t)((double)pending / per_s * 1000), a);
         frame_textf(f, INK_PLAIN, "  %s left", a);

@@ -22,6 +22,13 @@ static void free_strings(char **s, size_t n)
     free(s);
 }
 
+bool server_on_loopback(const struct server *s)
+{
+    struct str host = str_of(s->host);
+    return str_starts(host, STR("127.")) || str_is(host, "localhost") || str_is(host, "::1") ||
+           str_is(host, "[::1]");
+}
+
 struct server *server_new(void)
 {
     struct server *s = alloc_one(struct server);

@@ -102,7 +102,8 @@ struct group {
     size_t n_members;
 };
 
-struct server *server_new(void) MUST_USE; /* with the defaults named above */
+bool server_on_loopback(const struct server *s); /* its host is this machine, by name or number */
+struct server *server_new(void) MUST_USE;        /* with the defaults named above */
 struct server *server_clone(const struct server *s) MUST_USE;
 void server_free(struct server **s);
 struct group *group_new(void) MUST_USE;

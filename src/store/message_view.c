@@ -32,12 +32,13 @@ bool message_view_find(struct db *db, uint64_t id, struct message_view *v, bool 
     return true;
 }
 
-static bool load_campaign(struct db *db, int64_t num, struct campaign_view *c, struct err *e)
+bool message_view_campaign(struct db *db, int64_t num, struct campaign_view *c, struct err *e)
 {
     if (c->num == num)
         return true;
     struct stmt *s = db_stmt(
-        db, "SELECT name, group_num, state, lane, from_address FROM campaign WHERE num = $1", e);
+        db, "SELECT name, group_num, state, lane, from_address, tags FROM campaign WHERE num = $1",
+        e);
     bool row = false;
     if (!s)
         return false;
@@ -51,6 +52,7 @@ static bool load_campaign(struct db *db, int64_t num, struct campaign_view *c, s
         c->state = db_i64(s, 2);
         c->lane = (enum lane)db_i64(s, 3);
         str_copy(db_text(s, 4), c->from, sizeof(c->from));
+        str_copy(db_text(s, 5), c->tags, sizeof(c->tags));
     }
     db_reset(s);
     return true;
@@ -79,8 +81,8 @@ static bool load_queue(struct db *db, struct message_view *v, struct err *e)
 static bool load_result(struct db *db, struct message_view *v, struct err *e)
 {
     struct stmt *s = db_stmt(db,
-                             "SELECT n, state, server_num FROM result WHERE message_id = $1"
-                             " ORDER BY n DESC",
+                             "SELECT n, state, server_num, group_num, route_num FROM result"
+                             " WHERE message_id = $1 ORDER BY n DESC",
                              e);
     bool row = false, ok = true;
     if (!s)
@@ -93,6 +95,8 @@ static bool load_result(struct db *db, struct message_view *v, struct err *e)
             v->base = (enum message_state)db_i64(s, 1);
         }
         v->server_num = db_i64(s, 2);
+        v->via_group = db_i64(s, 3);
+        v->route_num = db_i64(s, 4);
     }
     db_reset(s);
     return ok;
@@ -118,7 +122,7 @@ bool message_view_load(struct db *db, struct message_view *v, struct campaign_vi
 {
     v->base = MESSAGE_QUEUED;
     if (v->campaign_num) {
-        if (!load_campaign(db, v->campaign_num, c, e))
+        if (!message_view_campaign(db, v->campaign_num, c, e))
             return false;
         v->group_num = c->group_num;
         v->lane = c->lane;
@@ -144,7 +148,7 @@ static json_t *name_of(struct db *db, const char *sql, int64_t num)
     return j;
 }
 
-static json_t *recipient_of(struct db *db, const struct message_view *v)
+json_t *message_view_recipient(struct db *db, const struct message_view *v)
 {
     if (v->campaign_num)
         return name_of(db, "SELECT COALESCE(address, email), NULL FROM contact WHERE id = $1",
@@ -152,18 +156,30 @@ static json_t *recipient_of(struct db *db, const struct message_view *v)
     return name_of(db, "SELECT rcpt, NULL FROM message WHERE id = $1", (int64_t)v->id);
 }
 
+json_t *message_view_group(struct db *db, int64_t num)
+{
+    return name_of(db, "SELECT name, removed_at FROM server_group WHERE num = $1", num);
+}
+
+json_t *message_view_route(struct db *db, int64_t num)
+{
+    json_t *name = name_of(db, "SELECT name, NULL FROM route WHERE num = $1", num);
+    if (!num || !json_is_null(name))
+        return name;
+    json_decref(name);
+    return json_string("(removed)");
+}
+
 json_t *message_view_json(struct db *db, const struct message_view *v,
                           const struct campaign_view *c)
 {
-    json_t *group =
-        v->group_num
-            ? name_of(db, "SELECT name, removed_at FROM server_group WHERE num = $1", v->group_num)
-            : json_string("default");
+    int64_t group_num = v->via_group ? v->via_group : v->group_num;
+    json_t *group = group_num ? message_view_group(db, group_num) : json_string("default");
     bool has_due = v->in_queue && v->due != INT64_MAX && v->base == MESSAGE_QUEUED;
     return json_pack(
         "{s:o, s:s, s:n, s:o, s:s, s:o, s:o, s:o, s:o}", "id", part_id("msg", v->id), "state",
-        v->state, "news", "to", recipient_of(db, v), "stream", lane_name(v->lane), "group", group,
-        "campaign", v->campaign_num ? json_string(c->name) : json_null(), "server",
+        v->state, "news", "to", message_view_recipient(db, v), "stream", lane_name(v->lane),
+        "group", group, "campaign", v->campaign_num ? json_string(c->name) : json_null(), "server",
         name_of(db, "SELECT name, removed_at FROM server WHERE num = $1", v->server_num), "due_at",
         has_due ? part_time(v->due) : json_null());
 }

@@ -12,11 +12,13 @@
 extern const unsigned char sql_0001[];
 extern const unsigned char sql_0002[];
 extern const unsigned char sql_0003[];
+extern const unsigned char sql_0004[];
 
 static const struct migration migrations[] = {
     {"0001-house", (const char *)sql_0001},
     {"0002-dispatcher", (const char *)sql_0002},
     {"0003-applications", (const char *)sql_0003},
+    {"0004-attempts", (const char *)sql_0004},
 };
 
 int migrate_latest(void)

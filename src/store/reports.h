@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "model/campaign.h"
+#include "model/verdict.h"
 #include "store/db.h"
 
 #include <jansson.h>
@@ -33,9 +34,10 @@ bool report_servers(struct db *db, const struct report_page *p, const json_t *li
                     struct err *e) MUST_USE;
 bool report_server(struct db *db, const char *name, const json_t *live, json_t **out,
                    struct err *e) MUST_USE;
-bool report_groups(struct db *db, const struct report_page *p, json_t **out,
+bool report_groups(struct db *db, const struct report_page *p, const json_t *live, json_t **out,
                    struct err *e) MUST_USE;
-bool report_group(struct db *db, const char *name, json_t **out, struct err *e) MUST_USE;
+bool report_group(struct db *db, const char *name, const json_t *live, json_t **out,
+                  struct err *e) MUST_USE;
 
 /* What core's live.forecast wants to know: the campaign first, running ones behind it, warm-ups. */
 bool report_forecast_facts(struct db *db, const char *name, json_t **out, struct err *e) MUST_USE;
@@ -80,19 +82,38 @@ bool report_campaigns(struct db *db, const struct report_page *p, const json_t *
 bool report_campaign(struct db *db, const char *name, const json_t *live, json_t **out,
                      struct err *e) MUST_USE;
 /* The report of INTERFACES: recipients = sent + bounced + failed + uncertain + suppressed +
- * cancelled + expired + pending, in every snapshot. */
-bool report_campaign_figures(struct db *db, const char *name, const json_t *live, int64_t wall_ms,
-                             json_t **out, struct err *e) MUST_USE;
+ * cancelled + expired + pending, in every snapshot. plan: the "groups" of core's live.plan, how the
+ * routes spread the audience; NULL: all of it to the campaign's group, its list's, or default. */
+bool report_campaign_figures(struct db *db, const char *name, const json_t *live,
+                             const json_t *plan, int64_t wall_ms, json_t **out,
+                             struct err *e) MUST_USE;
+/* What core's live.plan wants to know of a campaign; NULL when no route exists, so that all goes to
+ * the campaign's group. */
+bool report_plan_facts(struct db *db, const char *name, json_t **out, struct err *e) MUST_USE;
 
 /* Names of campaigns that run or are paused, the latest start first. */
 bool report_running(struct db *db, uint64_t limit, json_t **names_out, struct err *e) MUST_USE;
 
 struct report_search {
-    const char *campaign, *server, *to, *state; /* NULL: any; `to` is a key of mail/addr.h */
+    const char *campaign, *server, *to, *state, *tag; /* NULL: any; `to` is a key of mail/addr.h */
 };
 bool report_messages(struct db *db, const struct report_search *s, const struct report_page *p,
                      json_t **out, struct err *e) MUST_USE;
 bool report_message(struct db *db, uint64_t id, json_t **out, struct err *e) MUST_USE;
+
+struct report_log { /* which attempts; NULL or 0: any */
+    const char *campaign, *server;
+    const char *to, *text; /* to: a key; text: a part of the reply or the rule */
+    enum verdict verdict;  /* VERDICT_NONE: any */
+    int64_t since, until;  /* wall ms, both included; until 0: now */
+    bool oldest_first;
+};
+/* Attempts in the order their results were written (of one recipient: by time), newest first unless
+ * told otherwise. The page has a "cursor" besides, also when nothing more is there: the place up to
+ * which it looked, for asking again. It looks at 20,000 attempts at most. Attempts of before
+ * version 4 of the database are found by `to` only. */
+bool report_log(struct db *db, const struct report_log *q, const struct report_page *p,
+                json_t **out, struct err *e) MUST_USE;
 
 /* The mail of a single message; *spooled_out: it is in the spool instead, under *holder_out.
  * Campaign messages are made when they leave and not kept: ERR_NOT_FOUND. */
@@ -115,6 +136,8 @@ bool report_key_by_hash(struct db *db, struct str hash, int64_t wall_ms, json_t 
 /* For the public pages: {"email","list","unsubscribed"}; ERR_NOT_FOUND when gone. */
 bool report_subscription(struct db *db, uint64_t list_id, uint64_t contact_id, json_t **out,
                          struct err *e) MUST_USE;
+/* What core's live.route_explain asks of a message: where it would go now. */
+bool report_message_facts(struct db *db, uint64_t id, json_t **out, struct err *e) MUST_USE;
 /* For "view in the browser": {"campaign","list","list_id","email","fields","subject","html","text",
  * "started_at"} of a campaign message. */
 bool report_view(struct db *db, uint64_t message_id, json_t **out, struct err *e) MUST_USE;

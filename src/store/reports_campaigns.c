@@ -2,8 +2,8 @@
  * uncertain + suppressed + cancelled + expired + pending holds in every snapshot, because all comes
  * from one read transaction and pending is what is left. */
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "model/campaign.h"
-#include "model/server.h"
 #include "store/reports.h"
 #include "store/reports_parts.h"
 #include "store/tally.h"
@@ -137,8 +137,9 @@ struct by_provider {
 };
 
 struct figures {
-    int64_t num, state, recipients, started_at, finished_at, group_num;
+    int64_t num, state, recipients, started_at, finished_at;
     int64_t n[KINDS];
+    struct plan plan;
     struct by_server *servers;
     size_t n_servers;
     struct by_provider *providers;
@@ -191,33 +192,20 @@ static bool read_tally(struct db *db, struct figures *f, struct err *e)
     return ok;
 }
 
-/* What each server of the group would carry if none were sick or at a limit. */
-static bool read_plan(struct db *db, struct figures *f, struct err *e)
+/* A server can be in several groups; where one of them finds its shares by itself nothing is
+ * planned for it. */
+static void add_planned(void *arg, int64_t server_num, double share)
 {
-    struct stmt *s = db_stmt(db,
-                             "SELECT m.server_num, m.weight, m.priority, g.strategy,"
-                             " (SELECT min(x.priority) FROM membership x"
-                             "  WHERE x.group_num = m.group_num)"
-                             " FROM membership m JOIN server_group g ON g.num = m.group_num"
-                             " WHERE m.group_num = $1",
-                             e);
-    bool row = false, ok = true;
-    double sum = 0;
-    if (!s)
-        return false;
-    db_bind_i64(s, 1, f->group_num);
-    while ((ok = db_step(s, &row, e)) && row) {
-        struct by_server *b = server_of(f, db_i64(s, 0));
-        bool is_even = db_i64(s, 3) == STRATEGY_ROUND_ROBIN;
-        bool is_tier = db_i64(s, 3) == STRATEGY_PRIORITY;
-        b->planned = is_even ? 1 : (double)db_i64(s, 1);
-        if (is_tier && db_i64(s, 2) != db_i64(s, 4))
-            b->planned = 0;
-        sum += b->planned;
-    }
-    db_reset(s);
-    for (size_t i = 0; sum > 0 && i < f->n_servers; i++)
-        f->servers[i].planned /= sum;
+    struct by_server *b = server_of(arg, server_num);
+    b->planned = share < 0 || b->planned < 0 ? -1 : b->planned + share;
+}
+
+static bool read_plan(struct db *db, struct figures *f, const json_t *given, struct err *e)
+{
+    bool ok = plan_read(db, f->num, given, &f->plan, e);
+    for (size_t i = 0; ok && i < f->plan.n; i++)
+        if (f->plan.groups[i].share > 0)
+            ok = plan_servers(db, &f->plan.groups[i], add_planned, f, e);
     return ok;
 }
 
@@ -236,7 +224,7 @@ static json_t *server_name(struct db *db, int64_t num)
     return j;
 }
 
-static double rounded(double x)
+double part_share(double x)
 {
     return (double)(int64_t)(x * 10000 + 0.5) / 10000;
 }
@@ -251,14 +239,15 @@ static json_t *servers_json(struct db *db, const struct figures *f)
         const struct by_server *b = &f->servers[i];
         double share = sent ? (double)b->n[TALLY_SENT] / (double)sent : 0;
         json_array_append_new(
-            all, json_pack("{s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f}", "server",
+            all, json_pack("{s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:o}", "server",
                            server_name(db, b->num), "sent", (json_int_t)b->n[TALLY_SENT],
                            "deferred", (json_int_t)b->n[TALLY_DEFERRED], "failed",
                            (json_int_t)(b->n[TALLY_FAILED] + b->n[TALLY_FAILOVER]), "bounced_hard",
                            (json_int_t)b->n[TALLY_BOUNCED_HARD], "bounced_soft",
                            (json_int_t)b->n[TALLY_BOUNCED_SOFT], "uncertain",
-                           (json_int_t)b->n[TALLY_UNCERTAIN], "share", rounded(share),
-                           "planned_share", rounded(b->planned)));
+                           (json_int_t)b->n[TALLY_UNCERTAIN], "share", part_share(share),
+                           "planned_share",
+                           b->planned < 0 ? json_null() : json_real(part_share(b->planned))));
     }
     return all;
 }
@@ -290,6 +279,28 @@ static double rate_of(const struct figures *f, const json_t *live, int64_t ends,
     return f->started_at ? (double)ends * 1000 / (double)ms : 0;
 }
 
+/* Nothing of a running campaign is in memory: what is left was tried and waits for its next try. */
+static json_t *deferred_reason(struct db *db, const struct figures *f, int64_t wall_ms)
+{
+    struct err e;
+    char at[40];
+    struct stmt *s = db_stmt(
+        db, "SELECT count(*), min(due) FROM queue WHERE campaign_num = $1 AND due < $2", &e);
+    bool row = false;
+    json_t *reason = NULL;
+    if (!s)
+        return NULL;
+    db_bind_i64(s, 1, f->num);
+    db_bind_i64(s, 2, INT64_MAX);
+    if (db_step(s, &row, &e) && row && db_i64(s, 0) && db_i64(s, 1) > wall_ms) {
+        clock_format(db_i64(s, 1), at);
+        reason = json_sprintf("waiting: %lld messages were deferred, the next one is tried %s",
+                              (long long)db_i64(s, 0), at);
+    }
+    db_reset(s);
+    return reason;
+}
+
 static json_t *figures_json(struct db *db, struct stmt *s, struct figures *f, const json_t *live,
                             int64_t wall_ms)
 {
@@ -314,15 +325,23 @@ static json_t *figures_json(struct db *db, struct stmt *s, struct figures *f, co
         "bounced_later", (json_int_t)n[TALLY_BOUNCED_LATER], "failed", (json_int_t)n[TALLY_FAILED],
         "uncertain", (json_int_t)n[TALLY_UNCERTAIN], "suppressed", (json_int_t)n[TALLY_SUPPRESSED],
         "cancelled", (json_int_t)cancelled, "expired", (json_int_t)n[TALLY_EXPIRED]);
-    json_t *more = json_pack(
-        "{s:I, s:I, s:I, s:I, s:o, s:o, s:f, s:o, s:o, s:o}", "opened", (json_int_t)n[TALLY_OPENED],
-        "clicked", (json_int_t)n[TALLY_CLICKED], "complained", (json_int_t)n[TALLY_COMPLAINED],
-        "unsubscribed", (json_int_t)n[TALLY_UNSUBSCRIBED], "started_at", part_time(f->started_at),
-        "finished_at", part_time(f->finished_at), "rate_per_s",
-        (double)(int64_t)(rate * 10 + 0.5) / 10, "by_server", servers_json(db, f), "by_provider",
-        providers_json(f), "reason", reason_of(s, now));
+    json_t *more = json_pack("{s:I, s:I, s:I, s:I, s:o, s:o, s:f, s:o, s:o, s:o, s:o}", "opened",
+                             (json_int_t)n[TALLY_OPENED], "clicked", (json_int_t)n[TALLY_CLICKED],
+                             "complained", (json_int_t)n[TALLY_COMPLAINED], "unsubscribed",
+                             (json_int_t)n[TALLY_UNSUBSCRIBED], "started_at",
+                             part_time(f->started_at), "finished_at", part_time(f->finished_at),
+                             "rate_per_s", (double)(int64_t)(rate * 10 + 0.5) / 10, "by_server",
+                             servers_json(db, f), "by_provider", providers_json(f), "by_group",
+                             plan_groups_json(db, &f->plan), "reason", reason_of(s, now));
     json_object_update(j, more);
     json_decref(more);
+    const char *reason = json_string_value(json_object_get(j, "reason"));
+    bool idle = now && json_integer_value(json_object_get(now, "ready")) == 0 && pending > 0;
+    json_t *why = f->state == CAMPAIGN_RUNNING && idle && !(reason && *reason)
+                      ? deferred_reason(db, f, wall_ms)
+                      : NULL;
+    if (why)
+        json_object_set_new(j, "reason", why);
     return j;
 }
 
@@ -332,8 +351,8 @@ static int by_num(const void *a, const void *b)
     return x->num < y->num ? -1 : x->num > y->num;
 }
 
-static bool collect(struct db *db, const char *name, const json_t *live, int64_t wall_ms,
-                    json_t **out, struct err *e)
+static bool collect(struct db *db, const char *name, const json_t *live, const json_t *plan,
+                    int64_t wall_ms, json_t **out, struct err *e)
 {
     struct stmt *s = db_stmt(db, "SELECT " CAMPAIGN_COLUMNS CAMPAIGN_FROM " WHERE c.name = $1", e);
     if (!s)
@@ -345,27 +364,27 @@ static bool collect(struct db *db, const char *name, const json_t *live, int64_t
                         .state = db_i64(s, C_STATE),
                         .recipients = db_i64(s, C_RECIPIENTS),
                         .started_at = db_i64(s, C_STARTED),
-                        .finished_at = db_i64(s, C_FINISHED),
-                        .group_num = db_i64(s, C_GROUP_NUM)};
-    bool ok = read_tally(db, &f, e) && read_plan(db, &f, e);
+                        .finished_at = db_i64(s, C_FINISHED)};
+    bool ok = read_tally(db, &f, e) && read_plan(db, &f, plan, e);
     if (ok) {
         if (f.n_servers)
             qsort(f.servers, f.n_servers, sizeof(*f.servers), by_num);
         *out = figures_json(db, s, &f, live, wall_ms);
     }
     db_reset(s);
+    plan_free(&f.plan);
     free(f.servers);
     free(f.providers);
     return ok;
 }
 
-bool report_campaign_figures(struct db *db, const char *name, const json_t *live, int64_t wall_ms,
-                             json_t **out, struct err *e)
+bool report_campaign_figures(struct db *db, const char *name, const json_t *live,
+                             const json_t *plan, int64_t wall_ms, json_t **out, struct err *e)
 {
     bool begun;
     if (!part_begin(db, &begun, e))
         return false;
-    bool ok = collect(db, name, live, wall_ms, out, e);
+    bool ok = collect(db, name, live, plan, wall_ms, out, e);
     part_end(db, begun);
     return ok;
 }

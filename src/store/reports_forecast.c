@@ -123,7 +123,7 @@ static bool pending_of(struct db *db, const struct campaign *c, uint64_t *recipi
         *pending_out = *recipients_out;
         return ok;
     }
-    if (!report_campaign_figures(db, c->name, NULL, 0, &j, e))
+    if (!report_campaign_figures(db, c->name, NULL, NULL, 0, &j, e))
         return false;
     *recipients_out = (uint64_t)json_integer_value(json_object_get(j, "recipients"));
     *pending_out = (uint64_t)json_integer_value(json_object_get(j, "pending"));
@@ -215,6 +215,26 @@ static bool add_warmups(struct db *db, json_t *out, struct err *e)
     for (size_t i = 0; ok && i < n; i++)
         ok = add_warmup(db, nums[i], known, list, e);
     free(nums);
+    return ok;
+}
+
+bool report_plan_facts(struct db *db, const char *name, json_t **out, struct err *e)
+{
+    bool begun = false, routes = false;
+    *out = NULL;
+    if (!part_begin(db, &begun, e))
+        return false;
+    struct stmt *s = db_stmt(db, "SELECT 1 FROM route LIMIT 1", e);
+    bool ok = s && db_step(s, &routes, e);
+    if (s)
+        db_reset(s);
+    json_t *facts = json_pack("{s:[]}", "campaigns");
+    if (ok && routes) {
+        ok = add_campaign(db, name, facts, e);
+        *out = ok ? json_incref(json_array_get(json_object_get(facts, "campaigns"), 0)) : NULL;
+    }
+    part_end(db, begun);
+    json_decref(facts);
     return ok;
 }
 

@@ -10,13 +10,13 @@
 
 static json_t *attempts_json(struct db *db, uint64_t id, json_t **why_out, struct err *e)
 {
-    struct stmt *s =
-        db_stmt(db,
-                "SELECT r.n, s.name, r.verdict, r.rule, r.code, r.enhanced, r.reply,"
-                " r.phase, r.ms, r.at, r.why, r.conversation, r.server_num,"
-                " s.removed_at FROM result r LEFT JOIN server s ON s.num = r.server_num"
-                " WHERE r.message_id = $1 ORDER BY r.n",
-                e);
+    struct stmt *s = db_stmt(db,
+                             "SELECT r.n, s.name, r.verdict, r.rule, r.code, r.enhanced, r.reply,"
+                             " r.phase, r.ms, r.at, r.why, r.conversation, r.server_num,"
+                             " s.removed_at, r.group_num, r.route_num FROM result r LEFT JOIN "
+                             "server s ON s.num = r.server_num"
+                             " WHERE r.message_id = $1 ORDER BY r.n",
+                             e);
     bool row = false, ok = true;
     if (!s)
         return NULL;
@@ -35,6 +35,8 @@ static json_t *attempts_json(struct db *db, uint64_t id, json_t **why_out, struc
                       "reply", part_column(s, 6), "phase", phase_name((enum phase)db_i64(s, 7)),
                       "ms", (json_int_t)db_i64(s, 8), "at", part_time(db_i64(s, 9)), "why",
                       part_column(s, 10), "conversation", part_column(s, 11));
+        json_object_set_new(j, "group", message_view_group(db, db_i64(s, 14)));
+        json_object_set_new(j, "route", message_view_route(db, db_i64(s, 15)));
         json_array_append_new(all, j);
     }
     db_reset(s);
@@ -149,6 +151,7 @@ static bool show(struct db *db, uint64_t id, json_t **out, struct err *e)
     json_object_set_new(j, "message_id", message_id);
     json_object_set_new(j, "attempts", attempts);
     json_object_set_new(j, "why", why);
+    json_object_set_new(j, "route", message_view_route(db, v.route_num));
     *out = j;
     if (!v.campaign_num)
         return add_single(db, id, j, e);

@@ -2,6 +2,7 @@
 #ifndef STORE_REPORTS_PARTS_H
 #define STORE_REPORTS_PARTS_H
 
+#include "store/message_view.h"
 #include "store/reports.h"
 
 /* Text of a column or slice; bad UTF-8 becomes U+FFFD; no pointer becomes null. */
@@ -33,6 +34,36 @@ bool part_select(struct db *db, const char *sql, const struct report_page *p, in
 bool part_select_one(struct db *db, const char *sql, const char *what, const char *name,
                      part_make *make, void *arg, json_t **out, struct err *e) MUST_USE;
 json_t *part_page_of(json_t *data, json_t *next) MUST_USE; /* steals both */
+/* The number that a query gives for a name ($1); 0 for NULL; ERR_NOT_FOUND as part_row. */
+bool part_num_of(struct db *db, const char *sql, const char *what, const char *name, int64_t *out,
+                 struct err *e) MUST_USE;
+/* All messages to an address (its key) by id, of this campaign or (0) any; at most 10,000. The
+ * caller frees *out, on false too. */
+bool part_messages_to(struct db *db, const char *key, int64_t campaign_num,
+                      struct message_view **out, size_t *n_out, struct err *e) MUST_USE;
+/* ---- what was planned (reports_plan.c) */
+
+struct plan_group {
+    int64_t num, sent; /* messages that its servers carried */
+    double share;      /* planned, of the campaign */
+};
+struct plan {
+    struct plan_group *groups;
+    size_t n;
+};
+/* given: the "groups" of core's live.plan; NULL: no routes. plan_free frees it, on false too. */
+bool plan_read(struct db *db, int64_t campaign_num, const json_t *given, struct plan *p,
+               struct err *e) MUST_USE;
+void plan_free(struct plan *p);
+/* The servers of a group with their planned shares of the campaign; negative: the group's strategy
+ * finds out by itself. */
+bool plan_servers(struct db *db, const struct plan_group *g,
+                  void (*each)(void *arg, int64_t server_num, double share), void *arg,
+                  struct err *e) MUST_USE;
+/* [{"group","sent","share","planned_share"}] */
+json_t *plan_groups_json(struct db *db, const struct plan *p) MUST_USE;
+
+double part_share(double x); /* rounded to four places */
 /* One row: ERR_NOT_FOUND "WHAT NAME: there is none" when absent. */
 bool part_row(struct stmt *s, const char *what, const char *name, struct err *e) MUST_USE;
 

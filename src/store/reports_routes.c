@@ -180,6 +180,67 @@ static bool add_credential(struct db *db, const char *name, json_t *j, struct er
     return true;
 }
 
+static bool add_single(struct db *db, uint64_t id, json_t *j, char *key, size_t size, struct err *e)
+{
+    struct stmt *s = db_stmt(db,
+                             "SELECT group_num, lane, COALESCE(header_from, from_address), tags,"
+                             " size, credential_num, rcpt_key FROM message WHERE id = $1",
+                             e);
+    if (!s)
+        return false;
+    db_bind_i64(s, 1, (int64_t)id);
+    if (!part_row(s, "message", "by that id", e))
+        return false;
+    json_object_set_new(j, "own_group", json_integer(db_i64(s, 0)));
+    json_object_set_new(j, "stream", json_string(lane_name((enum lane)db_i64(s, 1))));
+    json_object_set_new(j, "from", part_column(s, 2));
+    json_object_set_new(j, "tags", part_column(s, 3));
+    json_object_set_new(j, "size", json_integer(db_i64(s, 4)));
+    json_object_set_new(j, "credential_num", json_integer(db_i64(s, 5)));
+    str_copy(db_text(s, 6), key, size);
+    db_reset(s);
+    return true;
+}
+
+static bool add_of_campaign(struct db *db, const struct message_view *v, json_t *j, char *key,
+                            size_t size, struct err *e)
+{
+    struct campaign_view c = {0};
+    bool row = false;
+    if (!message_view_campaign(db, v->campaign_num, &c, e) || !add_campaign(db, c.name, j, e))
+        return false;
+    struct stmt *s = db_stmt(db, "SELECT email FROM contact WHERE id = $1", e);
+    if (!s)
+        return false;
+    db_bind_i64(s, 1, v->contact_id);
+    if (!db_step(s, &row, e))
+        return false;
+    str_copy(row ? db_text(s, 0) : STR_NONE, key, size);
+    db_reset(s);
+    return true;
+}
+
+bool report_message_facts(struct db *db, uint64_t id, json_t **out, struct err *e)
+{
+    bool begun, found = false;
+    char key[400] = "";
+    struct message_view v;
+    *out = NULL;
+    if (!part_begin(db, &begun, e))
+        return false;
+    json_t *j = json_object();
+    bool ok = message_view_find(db, id, &v, &found, e) &&
+              (v.campaign_num ? add_of_campaign(db, &v, j, key, sizeof key, e)
+                              : add_single(db, id, j, key, sizeof key, e)) &&
+              add_fields(db, key, j, e);
+    part_end(db, begun);
+    json_object_set_new(j, "to", json_string(key));
+    if (!ok)
+        json_decref(j);
+    *out = ok ? j : NULL;
+    return ok;
+}
+
 bool report_route_facts(struct db *db, const char *campaign, const char *credential,
                         const char *key, json_t **out, struct err *e)
 {

@@ -30,6 +30,36 @@ static bool state_fits(const struct message_view *v, const char *wanted)
     return !strcmp(wanted, message_state_name(v->base)); /* queued: deferred ones too */
 }
 
+static bool tags_fit(struct str tags, const char *wanted)
+{
+    struct str tag;
+    while (str_split(&tags, '\n', &tag))
+        if (str_is(tag, wanted))
+            return true;
+    return false;
+}
+
+static bool tag_fits(struct searching *x, const struct message_view *v, bool *fits_out)
+{
+    *fits_out = true;
+    if (!x->s->tag)
+        return true;
+    if (v->campaign_num) {
+        *fits_out = tags_fit(str_of(x->campaign.tags), x->s->tag);
+        return true;
+    }
+    struct stmt *s = db_stmt(x->db, "SELECT tags FROM message WHERE id = $1", x->e);
+    bool row = false;
+    if (!s)
+        return false;
+    db_bind_i64(s, 1, (int64_t)v->id);
+    if (!db_step(s, &row, x->e))
+        return false;
+    *fits_out = row && tags_fit(db_text(s, 0), x->s->tag);
+    db_reset(s);
+    return true;
+}
+
 /* Looks at one message and adds it when it fits. */
 static bool consider(struct searching *x, struct message_view v)
 {
@@ -39,9 +69,10 @@ static bool consider(struct searching *x, struct message_view v)
     }
     x->looked++;
     x->last = v.id;
-    if (!message_view_load(x->db, &v, &x->campaign, x->e))
+    bool fits = false;
+    if (!message_view_load(x->db, &v, &x->campaign, x->e) || !tag_fits(x, &v, &fits))
         return false;
-    if ((x->server_num && v.server_num != x->server_num) || !state_fits(&v, x->s->state))
+    if ((x->server_num && v.server_num != x->server_num) || !state_fits(&v, x->s->state) || !fits)
         return true;
     json_array_append_new(x->data, message_view_json(x->db, &v, &x->campaign));
     return true;
@@ -213,11 +244,30 @@ static int by_id(const void *a, const void *b)
     return v->id < w->id ? -1 : v->id > w->id;
 }
 
+static bool find_all(struct searching *x, struct candidates *c)
+{
+    c->at = alloc_many(struct message_view, CANDIDATES_MAX);
+    bool ok = (x->campaign_num || find_singles(x, c)) && find_of_campaigns(x, c);
+    qsort(c->at, c->n, sizeof(*c->at), by_id);
+    return ok;
+}
+
+bool part_messages_to(struct db *db, const char *key, int64_t campaign_num,
+                      struct message_view **out, size_t *n_out, struct err *e)
+{
+    struct report_search s = {.to = key};
+    struct searching x = {.db = db, .s = &s, .campaign_num = campaign_num, .e = e};
+    struct candidates c = {0};
+    bool ok = find_all(&x, &c);
+    *out = c.at;
+    *n_out = c.n;
+    return ok;
+}
+
 static bool walk_recipient(struct searching *x, uint64_t after)
 {
-    struct candidates c = {.at = alloc_many(struct message_view, CANDIDATES_MAX)};
-    bool ok = (x->campaign_num || find_singles(x, &c)) && find_of_campaigns(x, &c);
-    qsort(c.at, c.n, sizeof(*c.at), by_id);
+    struct candidates c = {0};
+    bool ok = find_all(x, &c);
     for (size_t i = 0; ok && !x->full && i < c.n; i++)
         if (c.at[i].id > after)
             ok = consider(x, c.at[i]);
@@ -227,8 +277,8 @@ static bool walk_recipient(struct searching *x, uint64_t after)
 
 /* ---- the door of search ---- */
 
-static bool num_of(struct db *db, const char *sql, const char *what, const char *name, int64_t *out,
-                   struct err *e)
+bool part_num_of(struct db *db, const char *sql, const char *what, const char *name, int64_t *out,
+                 struct err *e)
 {
     *out = 0;
     if (!name)
@@ -262,10 +312,10 @@ static bool search(struct searching *x, const char *after_text)
     if (after_text && *after_text && !str_to_u64(str_of(after_text), INT64_MAX, &after))
         return err_set(x->e, ERR_INVALID, "after: \"%.40s\" is no cursor", after_text);
     if (!check_state(s->state, x->e) ||
-        !num_of(x->db, "SELECT num FROM campaign WHERE name = $1", "campaign", s->campaign,
-                &x->campaign_num, x->e) ||
-        !num_of(x->db, "SELECT num FROM server WHERE name = $1 AND removed_at IS NULL", "server",
-                s->server, &x->server_num, x->e))
+        !part_num_of(x->db, "SELECT num FROM campaign WHERE name = $1", "campaign", s->campaign,
+                     &x->campaign_num, x->e) ||
+        !part_num_of(x->db, "SELECT num FROM server WHERE name = $1 AND removed_at IS NULL",
+                     "server", s->server, &x->server_num, x->e))
         return false;
     return s->to ? walk_recipient(x, after) : walk_all(x, after);
 }

@@ -234,7 +234,9 @@ static json_t *server_json(void *arg, struct db *db, struct stmt *s)
         quota ? json_incref(quota) : quota_of(s), "weight", (json_int_t)weight, "effective_weight",
         effective_weight(live, weight), "latency_ms_p50", live_field(live, "latency_ms_p50"),
         "latency_ms_p95", live_field(live, "latency_ms_p95"));
-    json_object_set_new(j, "lifecycle", json_string(report_lifecycle(db, (uint16_t)num)));
+    const char *lifecycle = report_lifecycle(db, (uint16_t)num);
+    bool rests = !strcmp(lifecycle, "active") && json_is_true(json_object_get(live, "rests"));
+    json_object_set_new(j, "lifecycle", json_string(rests ? "resting" : lifecycle));
     if (!v->full) {
         json_decref(memberships);
         return j;
@@ -242,6 +244,7 @@ static json_t *server_json(void *arg, struct db *db, struct stmt *s)
     json_object_set_new(j, "id", part_id("srv", (uint64_t)db_i64(s, C_ID)));
     json_object_set_new(j, "priority", json_integer(priority));
     json_object_set_new(j, "memberships", memberships);
+    json_object_set_new(j, "resting", live_field(live, "resting"));
     json_object_set_new(j, "refusals", live_field(live, "refusals"));
     json_object_set_new(j, "factors", live_field(live, "factors"));
     add_settings(j, s);
@@ -287,12 +290,42 @@ static json_t *fallbacks_of(struct db *db, int64_t num)
     return names;
 }
 
-static json_t *members_of(struct db *db, int64_t num)
+/* Does this server rest in this group by rotation? null without core. */
+static json_t *rests_in(const json_t *live, int64_t server_num, const char *group)
+{
+    size_t i;
+    json_t *one;
+    const json_t *server = live_of(live, server_num);
+    bool rests = false;
+    json_array_foreach(json_object_get(server, "resting"), i, one)
+    {
+        rests = rests || !strcmp(json_string_value(one), group);
+    }
+    return server ? json_boolean(rests) : json_null();
+}
+
+/* {"active","changes_at","messages_left"}; null: it does not rotate, or core is not there. */
+static json_t *rotation_of(const json_t *live, const char *group)
+{
+    size_t i;
+    json_t *one;
+    json_array_foreach(json_object_get(live, "rotations"), i, one)
+    {
+        if (!strcmp(json_string_value(json_object_get(one, "group")), group)) {
+            json_t *j = json_copy(one);
+            json_object_del(j, "group");
+            return j;
+        }
+    }
+    return json_null();
+}
+
+static json_t *members_of(struct db *db, int64_t num, const json_t *live, const char *group)
 {
     json_t *members = json_array();
     struct err e;
     struct stmt *s = db_stmt(db,
-                             "SELECT s.name, m.weight, m.priority, m.role FROM membership m"
+                             "SELECT s.name, m.weight, m.priority, m.role, s.num FROM membership m"
                              " JOIN server s ON s.num = m.server_num"
                              " WHERE m.group_num = $1 AND s.removed_at IS NULL ORDER BY s.num",
                              &e);
@@ -302,9 +335,10 @@ static json_t *members_of(struct db *db, int64_t num)
     db_bind_i64(s, 1, num);
     while (db_step(s, &row, &e) && row)
         json_array_append_new(
-            members, json_pack("{s:o, s:I, s:I, s:s}", "server", part_column(s, 0), "weight",
+            members, json_pack("{s:o, s:I, s:I, s:s, s:o}", "server", part_column(s, 0), "weight",
                                (json_int_t)db_i64(s, 1), "priority", (json_int_t)db_i64(s, 2),
-                               "role", role_name((enum role)db_i64(s, 3))));
+                               "role", role_name((enum role)db_i64(s, 3)), "resting",
+                               rests_in(live, db_i64(s, 4), group)));
     db_reset(s);
     return members;
 }
@@ -315,33 +349,38 @@ static json_t *members_of(struct db *db, int64_t num)
 
 static json_t *group_json(void *arg, struct db *db, struct stmt *s)
 {
-    (void)arg;
+    const json_t *live = arg;
     int64_t num = db_i64(s, 1);
+    char name[132];
+    str_copy(db_text(s, 0), name, sizeof name);
     json_t *j = json_pack("{s:o, s:o, s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "name",
                           part_column(s, 0), "id", part_id("grp", (uint64_t)db_i64(s, 2)),
                           "strategy", strategy_name((enum strategy)db_i64(s, 3)), "at_limit",
                           at_limit_name((enum at_limit)db_i64(s, 4)), "shares",
                           shares_name((enum shares)db_i64(s, 5)), "sticky",
                           sticky_name((enum sticky)db_i64(s, 6)), "fallback", fallbacks_of(db, num),
-                          "servers", members_of(db, num), "created_at", part_time(db_i64(s, 7)));
+                          "servers", members_of(db, num, live, name), "created_at",
+                          part_time(db_i64(s, 7)));
     json_object_set_new(j, "rotate_active", part_count((uint64_t)db_i64(s, 8), true));
     json_object_set_new(j, "rotate_every_ms", part_count((uint64_t)db_i64(s, 9), true));
     json_object_set_new(j, "rotate_messages", part_count((uint64_t)db_i64(s, 10), true));
     json_object_set_new(j, "nearest", json_boolean(db_i64(s, 11) != 0));
+    json_object_set_new(j, "rotation", rotation_of(live, name));
     return j;
 }
 
-bool report_groups(struct db *db, const struct report_page *p, json_t **out, struct err *e)
+bool report_groups(struct db *db, const struct report_page *p, const json_t *live, json_t **out,
+                   struct err *e)
 {
     return part_select(db,
                        "SELECT " GROUP_COLUMNS " FROM server_group"
                        " WHERE removed_at IS NULL AND name > $1 ORDER BY name LIMIT $2",
-                       p, 0, group_json, NULL, out, e);
+                       p, 0, group_json, (void *)(uintptr_t)live, out, e);
 }
 
-bool report_group(struct db *db, const char *name, json_t **out, struct err *e)
+bool report_group(struct db *db, const char *name, const json_t *live, json_t **out, struct err *e)
 {
     return part_select_one(
         db, "SELECT " GROUP_COLUMNS " FROM server_group WHERE removed_at IS NULL AND name = $1",
-        "group", name, group_json, NULL, out, e);
+        "group", name, group_json, (void *)(uintptr_t)live, out, e);
 }

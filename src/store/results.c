@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "base/map.h"
+#include "store/attempt_log.h"
 #include "store/hours.h"
 #include "store/limits.h"
 #include "store/tally.h"
@@ -14,10 +15,9 @@
 #define SOFT_BOUNCE_SPAN (INT64_C(30) * 24 * 3600 * 1000)
 
 struct count {
-    char key[96]; /* the SQL parameters, joined, as a map key */
-    size_t key_n;
     uint32_t campaign_num;
     uint16_t server_num;
+    uint32_t group_num; /* of table campaign_group; else 0 */
     char provider[32];
     int kind;
     int64_t n;
@@ -36,6 +36,7 @@ struct results {
     size_t n_uses, cap_uses;
     struct hours *hours;
     struct limit_counts *limits;
+    struct attempt_log *log;
 };
 
 struct results *results_new(void)
@@ -44,6 +45,7 @@ struct results *results_new(void)
     r->index = map_str_new();
     r->hours = hours_new();
     r->limits = limit_counts_new();
+    r->log = attempt_log_new();
     return r;
 }
 
@@ -56,6 +58,7 @@ void results_free(struct results **rp)
     map_str_free(&r->index);
     hours_free(&r->hours);
     limit_counts_free(&r->limits);
+    attempt_log_free(&r->log);
     free(r->counts);
     free(r->uses);
     free(r);
@@ -68,6 +71,23 @@ void results_drop(struct results *r)
     r->n_counts = r->n_uses = 0;
     hours_drop(r->hours);
     limit_counts_drop(r->limits);
+    attempt_log_drop(r->log);
+}
+
+/* The place of the counter with this key, a new one (all 0) when there is none. */
+static struct count *counter(struct results *r, struct str key)
+{
+    uintptr_t at = (uintptr_t)map_str_get(r->index, key);
+    if (at)
+        return &r->counts[at - 1];
+    if (r->n_counts == r->cap_counts) {
+        r->cap_counts = MAX(r->cap_counts * 2, (size_t)64);
+        r->counts = alloc_resize(r->counts, r->cap_counts * sizeof *r->counts);
+    }
+    struct count *c = &r->counts[r->n_counts++];
+    *c = (struct count){0};
+    map_str_set(r->index, key, (void *)(uintptr_t)r->n_counts);
+    return c;
 }
 
 static void count(struct results *r, uint32_t campaign_num, uint16_t server_num,
@@ -76,20 +96,22 @@ static void count(struct results *r, uint32_t campaign_num, uint16_t server_num,
     char key[96];
     int len = snprintf(key, sizeof key, "c%u/%u/%.*s/%d", campaign_num, server_num,
                        (int)MIN(provider.n, (size_t)31), provider.p ? provider.p : "", kind);
-    uintptr_t at = (uintptr_t)map_str_get(r->index, str_from(key, (size_t)len));
-    if (at) {
-        r->counts[at - 1].n += n;
-        return;
-    }
-    if (r->n_counts == r->cap_counts) {
-        r->cap_counts = MAX(r->cap_counts * 2, (size_t)64);
-        r->counts = alloc_resize(r->counts, r->cap_counts * sizeof *r->counts);
-    }
-    struct count *c = &r->counts[r->n_counts++];
-    *c = (struct count){
-        .campaign_num = campaign_num, .server_num = server_num, .kind = kind, .n = n};
+    struct count *c = counter(r, str_from(key, (size_t)len));
+    c->campaign_num = campaign_num;
+    c->server_num = server_num;
+    c->kind = kind;
+    c->n += n;
     str_copy(provider, c->provider, sizeof c->provider);
-    map_str_set(r->index, str_from(key, (size_t)len), (void *)(uintptr_t)r->n_counts);
+}
+
+static void count_group(struct results *r, uint32_t campaign_num, uint32_t group_num)
+{
+    char key[48];
+    int len = snprintf(key, sizeof key, "g%u/%u", campaign_num, group_num);
+    struct count *c = counter(r, str_from(key, (size_t)len));
+    c->campaign_num = campaign_num;
+    c->group_num = group_num;
+    c->n++;
 }
 
 static void use(struct results *r, const struct outcome *o, int64_t span_s)
@@ -117,13 +139,14 @@ static void use(struct results *r, const struct outcome *o, int64_t span_s)
 
 /* ---- rows */
 
-static bool insert_result(struct db *db, const struct attempt *a, struct err *e)
+static bool insert_result(struct db *db, const struct outcome *o, struct err *e)
 {
+    const struct attempt *a = &o->a;
     struct stmt *s =
         db_stmt(db,
                 "INSERT INTO result (message_id, n, server_num, state, verdict, phase, "
-                "hard, code, enhanced, at, ms, rule, reply, why, conversation) VALUES "
-                "($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15)",
+                "hard, code, enhanced, at, ms, rule, reply, why, conversation, group_num,"
+                " route_num) VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17)",
                 e);
     char enhanced[16] = "";
     if (!s)
@@ -151,6 +174,10 @@ static bool insert_result(struct db *db, const struct attempt *a, struct err *e)
         db_bind_text(s, 14, a->why);
     if (a->conversation.n)
         db_bind_text(s, 15, a->conversation);
+    if (o->via_group)
+        db_bind_i64(s, 16, o->via_group);
+    if (o->route_num)
+        db_bind_i64(s, 17, o->route_num);
     return db_run(s, e);
 }
 
@@ -284,7 +311,10 @@ static void count_outcome(struct results *r, const struct outcome *o)
     }
     if (!o->has_attempt || !o->a.server_num)
         return;
+    attempt_log_add(r->log, &o->a);
     count(r, c, o->a.server_num, STR_NONE, attempt_kind(o), 1);
+    if (c && o->via_group && o->a.verdict == VERDICT_ACCEPTED)
+        count_group(r, c, o->via_group);
     use(r, o, 60);
     use(r, o, 3600);
     use(r, o, 86400);
@@ -311,7 +341,7 @@ bool results_add(struct results *r, struct db *db, const struct outcome *o, int6
     *suppressed_out = false;
     if (!count_limits(r, db, o, e))
         return false;
-    if ((o->has_attempt || o->kind == OUTCOME_END) && !insert_result(db, &o->a, e))
+    if ((o->has_attempt || o->kind == OUTCOME_END) && !insert_result(db, o, e))
         return false;
     if (o->kind == OUTCOME_LATER) {
         if (!put_in_queue(db, o, e))
@@ -328,32 +358,51 @@ bool results_add(struct results *r, struct db *db, const struct outcome *o, int6
     return o->a.verdict != VERDICT_SOFT_BOUNCE || count_soft(db, o, wall_ms, suppressed_out, e);
 }
 
+static bool flush_count(const struct count *c, struct db *db, struct err *e)
+{
+    struct stmt *s = db_stmt(db,
+                             "INSERT INTO tally (campaign_num, server_num, provider, kind, n) "
+                             "VALUES ($1,$2,$3,$4,$5) ON CONFLICT (campaign_num, server_num, "
+                             "provider, kind) DO UPDATE SET n = tally.n + $5",
+                             e);
+    if (!s)
+        return false;
+    db_bind_i64(s, 1, c->campaign_num);
+    db_bind_i64(s, 2, c->server_num);
+    db_bind_cstr(s, 3, c->provider);
+    db_bind_i64(s, 4, c->kind);
+    db_bind_i64(s, 5, c->n);
+    return db_run(s, e);
+}
+
+static bool flush_group(const struct count *c, struct db *db, struct err *e)
+{
+    struct stmt *s = db_stmt(db,
+                             "INSERT INTO campaign_group (campaign_num, group_num, sent) "
+                             "VALUES ($1,$2,$3) ON CONFLICT (campaign_num, group_num) DO UPDATE "
+                             "SET sent = campaign_group.sent + $3",
+                             e);
+    if (!s)
+        return false;
+    db_bind_i64(s, 1, c->campaign_num);
+    db_bind_i64(s, 2, c->group_num);
+    db_bind_i64(s, 3, c->n);
+    return db_run(s, e);
+}
+
 static bool flush_counts(struct results *r, struct db *db, struct err *e)
 {
-    for (size_t i = 0; i < r->n_counts; i++) {
-        struct count *c = &r->counts[i];
-        struct stmt *s = db_stmt(db,
-                                 "INSERT INTO tally (campaign_num, server_num, provider, kind, n) "
-                                 "VALUES ($1,$2,$3,$4,$5) ON CONFLICT (campaign_num, server_num, "
-                                 "provider, kind) DO UPDATE SET n = tally.n + $5",
-                                 e);
-        if (!s)
-            return false;
-        db_bind_i64(s, 1, c->campaign_num);
-        db_bind_i64(s, 2, c->server_num);
-        db_bind_cstr(s, 3, c->provider);
-        db_bind_i64(s, 4, c->kind);
-        db_bind_i64(s, 5, c->n);
-        if (!db_run(s, e))
-            return false;
-    }
-    return true;
+    bool ok = true;
+    for (size_t i = 0; ok && i < r->n_counts; i++)
+        ok = r->counts[i].group_num ? flush_group(&r->counts[i], db, e)
+                                    : flush_count(&r->counts[i], db, e);
+    return ok;
 }
 
 bool results_flush(struct results *r, struct db *db, struct err *e)
 {
     if (!flush_counts(r, db, e) || !hours_flush(r->hours, db, e) ||
-        !limit_counts_flush(r->limits, db, e))
+        !limit_counts_flush(r->limits, db, e) || !attempt_log_flush(r->log, db, e))
         return false;
     for (size_t i = 0; i < r->n_uses; i++) {
         struct use *u = &r->uses[i];

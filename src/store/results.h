@@ -31,6 +31,7 @@ struct outcome {
     int64_t first_at, expires_at;
     struct str queue_why; /* LATER: what it waits for */
     uint32_t via_group;   /* the group whose server it was given to; 0: not known (after a crash) */
+    uint32_t route_num;   /* the rule that led there; 0: none, or not known */
     uint32_t credential_num;
     bool took;                 /* counts in its server's quota */
     int64_t took_at;           /* steady ms */

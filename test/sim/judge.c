@@ -151,7 +151,7 @@ static void judge_campaign(const struct vcampaign *c)
                                         "cancelled", "expired", "pending"};
     json_t *r = NULL;
     struct err e;
-    if (!report_campaign_figures(j.db, c->name, NULL, world_wall_us() / 1000, &r, &e)) {
+    if (!report_campaign_figures(j.db, c->name, NULL, NULL, world_wall_us() / 1000, &r, &e)) {
         found("%s: %s", c->name, e.text);
         return;
     }

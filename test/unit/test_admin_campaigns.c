@@ -181,7 +181,7 @@ static void test_states(void **state)
     done(f, "campaign.cancel", named("a"));
     refused(f, "campaign.resume", named("a"), ERR_CONFLICT, "cancelled");
     json_t *j = NULL;
-    must(report_campaign_figures(f->db, "a", NULL, f->c.wall_ms, &j, &f->e), f);
+    must(report_campaign_figures(f->db, "a", NULL, NULL, f->c.wall_ms, &j, &f->e), f);
     assert_int_equal(number_of(j, "cancelled"), 2);
     assert_int_equal(number_of(j, "pending"), 0);
     json_decref(j);
@@ -206,7 +206,7 @@ static void each_counts_once_by_provider(json_t *report)
 static void sum_holds(struct fixture *f, const char *name)
 {
     json_t *j = NULL;
-    must(report_campaign_figures(f->db, name, NULL, f->c.wall_ms, &j, &f->e), f);
+    must(report_campaign_figures(f->db, name, NULL, NULL, f->c.wall_ms, &j, &f->e), f);
     json_t *bounced = json_object_get(j, "bounced");
     int64_t sum = number_of(j, "sent") + number_of(bounced, "hard") + number_of(bounced, "soft") +
                   number_of(j, "failed") + number_of(j, "uncertain") + number_of(j, "suppressed") +
