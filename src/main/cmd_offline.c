@@ -194,10 +194,10 @@ int cmd_help(struct cmd *c)
         help_overview();
         return 0;
     }
-    for (size_t i = 0; verb && i < n_commands; i++)
-        if (!strcmp(commands[i].noun, noun) && commands[i].verb &&
-            !strcmp(commands[i].verb, verb)) {
-            help_command(&commands[i]);
+    for (size_t i = 0; verb && i < commands_n(); i++)
+        if (!strcmp(command_at(i)->noun, noun) && command_at(i)->verb &&
+            !strcmp(command_at(i)->verb, verb)) {
+            help_command(command_at(i));
             return 0;
         }
     if (!verb && help_noun(noun))

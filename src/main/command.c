@@ -178,7 +178,7 @@ const char *suggest(const char *typed, const char *(*next)(const void *ctx, size
 
 static const char *noun_at(const void *ctx, size_t i)
 {
-    return i < n_commands ? commands[i].noun : NULL;
+    return i < commands_n() ? command_at(i)->noun : NULL;
 }
 
 struct verb_walk {
@@ -188,9 +188,9 @@ struct verb_walk {
 static const char *verb_at(const void *ctx, size_t i)
 {
     const struct verb_walk *w = ctx;
-    for (size_t k = 0; k < n_commands; k++)
-        if (!strcmp(commands[k].noun, w->noun) && commands[k].verb && i-- == 0)
-            return commands[k].verb;
+    for (size_t k = 0; k < commands_n(); k++)
+        if (!strcmp(command_at(k)->noun, w->noun) && command_at(k)->verb && i-- == 0)
+            return command_at(k)->verb;
     return NULL;
 }
 
@@ -222,10 +222,10 @@ static bool takes_argument(const char *noun, const char *word)
     const char *name = word + 2;
     if (strchr(name, '='))
         return false;
-    for (size_t i = 0; i < n_commands; i++) {
-        if (noun && strcmp(commands[i].noun, noun) != 0)
+    for (size_t i = 0; i < commands_n(); i++) {
+        if (noun && strcmp(command_at(i)->noun, noun) != 0)
             continue;
-        const struct option *o = command_find_option(&commands[i], name, strlen(name));
+        const struct option *o = command_find_option(command_at(i), name, strlen(name));
         if (o)
             return o->kind != ARG_FLAG;
     }
@@ -264,13 +264,13 @@ static bool find_command(int argc, char **argv, struct cmd *c, int *noun_at_out,
         return err_set(e, ERR_INVALID, "no command given; see postfleet help");
     *noun_at_out = n;
     int v = next_word(argc, argv, n + 1, argv[n]);
-    for (size_t i = 0; i < n_commands; i++) {
-        if (strcmp(commands[i].noun, argv[n]) != 0)
+    for (size_t i = 0; i < commands_n(); i++) {
+        if (strcmp(command_at(i)->noun, argv[n]) != 0)
             continue;
         noun_known = true;
-        if (!commands[i].verb || (v < argc && !strcmp(commands[i].verb, argv[v]))) {
-            c->command = &commands[i];
-            *verb_at_out = commands[i].verb ? v : 0;
+        if (!command_at(i)->verb || (v < argc && !strcmp(command_at(i)->verb, argv[v]))) {
+            c->command = command_at(i);
+            *verb_at_out = command_at(i)->verb ? v : 0;
             return true;
         }
     }

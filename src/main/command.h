@@ -67,9 +67,9 @@ struct command {
     const char *more;          /* further paragraphs and examples; may be NULL */
 };
 
-/* The table (commands.c) and what all client or offline commands share. */
-extern const struct command commands[];
-extern const size_t n_commands;
+/* The table (commands.c) and what all client or offline commands share. NULL behind the last. */
+const struct command *command_at(size_t i);
+size_t commands_n(void);
 /* The i-th option that applies to a command, its own first, then the shared ones; NULL: no more. */
 const struct option *command_option(const struct command *c, size_t i);
 const struct option *command_find_option(const struct command *c, const char *name, size_t n);

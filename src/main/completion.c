@@ -12,21 +12,22 @@ static bool takes_path(const struct option *o)
 
 static bool is_first_of_noun(size_t i)
 {
-    return i == 0 || strcmp(commands[i].noun, commands[i - 1].noun) != 0;
+    return i == 0 || strcmp(command_at(i)->noun, command_at(i - 1)->noun) != 0;
 }
 
 static void print_nouns(void)
 {
-    for (size_t i = 0; i < n_commands; i++)
+    for (size_t i = 0; i < commands_n(); i++)
         if (is_first_of_noun(i))
-            printf("%s%s", i ? " " : "", commands[i].noun);
+            printf("%s%s", i ? " " : "", command_at(i)->noun);
 }
 
 static void print_verbs(size_t first)
 {
-    for (size_t k = first; k < n_commands && !strcmp(commands[k].noun, commands[first].noun); k++)
-        if (commands[k].verb)
-            printf("%s%s", k > first ? " " : "", commands[k].verb);
+    for (size_t k = first;
+         k < commands_n() && !strcmp(command_at(k)->noun, command_at(first)->noun); k++)
+        if (command_at(k)->verb)
+            printf("%s%s", k > first ? " " : "", command_at(k)->verb);
 }
 
 static void print_choices(const char *choices)
@@ -50,12 +51,12 @@ static void print_options(const struct command *c)
 static void bash_values(void)
 {
     const struct option *o;
-    for (size_t i = 0; i < n_commands; i++)
-        for (size_t k = 0; (o = command_option(&commands[i], k)) != NULL; k++) {
+    for (size_t i = 0; i < commands_n(); i++)
+        for (size_t k = 0; (o = command_option(command_at(i), k)) != NULL; k++) {
             if (o->flags & OPT_HIDDEN || !o->choices)
                 continue;
-            printf("    '%s/%s/--%s') values='", commands[i].noun,
-                   commands[i].verb ? commands[i].verb : "", o->name);
+            printf("    '%s/%s/--%s') values='", command_at(i)->noun,
+                   command_at(i)->verb ? command_at(i)->verb : "", o->name);
             print_choices(o->choices);
             printf("' ;;\n");
         }
@@ -65,7 +66,7 @@ static void bash_values(void)
 static bool seen_before(size_t command, const char *name)
 {
     for (size_t i = 0; i < command; i++) {
-        const struct option *o = command_find_option(&commands[i], name, strlen(name));
+        const struct option *o = command_find_option(command_at(i), name, strlen(name));
         if (o && takes_path(o))
             return true;
     }
@@ -76,8 +77,8 @@ static void bash_paths(void)
 {
     const struct option *o;
     const char *sep = "    ";
-    for (size_t i = 0; i < n_commands; i++)
-        for (size_t k = 0; (o = command_option(&commands[i], k)) != NULL; k++)
+    for (size_t i = 0; i < commands_n(); i++)
+        for (size_t k = 0; (o = command_option(command_at(i), k)) != NULL; k++)
             if (takes_path(o) && !(o->flags & OPT_HIDDEN) && !seen_before(i, o->name)) {
                 printf("%s*'/--%s'", sep, o->name);
                 sep = "|";
@@ -98,9 +99,9 @@ static void bash_script(void)
     printf("' -- \"$word\")); return\n  fi\n"
            "  noun=\"${COMP_WORDS[1]}\"\n"
            "  case \"$noun\" in\n");
-    for (size_t i = 0; i < n_commands; i++)
-        if (is_first_of_noun(i) && commands[i].verb) {
-            printf("    '%s') verbs='", commands[i].noun);
+    for (size_t i = 0; i < commands_n(); i++)
+        if (is_first_of_noun(i) && command_at(i)->verb) {
+            printf("    '%s') verbs='", command_at(i)->noun);
             print_verbs(i);
             printf("' ;;\n");
         }
@@ -120,10 +121,10 @@ static void bash_script(void)
            "  if [ -n \"$values\" ]; then COMPREPLY=($(compgen -W \"$values\" -- \"$word\")); "
            "return; fi\n"
            "  case \"$noun/$verb\" in\n");
-    for (size_t i = 0; i < n_commands; i++) {
-        printf("    '%s/%s') options='", commands[i].noun,
-               commands[i].verb ? commands[i].verb : "");
-        print_options(&commands[i]);
+    for (size_t i = 0; i < commands_n(); i++) {
+        printf("    '%s/%s') options='", command_at(i)->noun,
+               command_at(i)->verb ? command_at(i)->verb : "");
+        print_options(command_at(i));
         printf("' ;;\n");
     }
     printf("  esac\n"
@@ -168,8 +169,8 @@ static void fish_options(const struct command *c)
 
 static void fish_script(void)
 {
-    for (size_t i = 0; i < n_commands; i++) {
-        const struct command *c = &commands[i];
+    for (size_t i = 0; i < commands_n(); i++) {
+        const struct command *c = command_at(i);
         if (is_first_of_noun(i))
             printf("complete -c postfleet -f -n __fish_use_subcommand -a %s\n", c->noun);
         if (c->verb) {

@@ -113,18 +113,18 @@ bool help_noun(const char *noun)
 {
     char label[96];
     bool found = false;
-    for (size_t i = 0; i < n_commands; i++) {
-        if (strcmp(commands[i].noun, noun) != 0)
+    for (size_t i = 0; i < commands_n(); i++) {
+        if (strcmp(command_at(i)->noun, noun) != 0)
             continue;
-        if (!commands[i].verb) {
-            help_command(&commands[i]);
+        if (!command_at(i)->verb) {
+            help_command(command_at(i));
             return true;
         }
         if (!found)
             printf("Usage: postfleet %s VERB\n\n", noun);
         found = true;
-        command_label(&commands[i], label, sizeof(label));
-        print_pair(label, 32, commands[i].help);
+        command_label(command_at(i), label, sizeof(label));
+        print_pair(label, 32, command_at(i)->help);
     }
     if (found)
         printf("\npostfleet %s VERB --help tells the options.\n", noun);
@@ -136,19 +136,19 @@ void help_overview(void)
     char label[96];
     printf("Postfleet sends mail through a fleet of SMTP servers.\n\n"
            "Usage: postfleet COMMAND [VERB] [arguments] [options]\n\n");
-    for (size_t i = 0; i < n_commands; i++) {
-        const struct command *c = &commands[i];
+    for (size_t i = 0; i < commands_n(); i++) {
+        const struct command *c = command_at(i);
         if (!c->verb) {
             print_pair(c->noun, 12, c->help);
             continue;
         }
-        if (i > 0 && commands[i - 1].verb && !strcmp(commands[i - 1].noun, c->noun))
+        if (i > 0 && command_at(i - 1)->verb && !strcmp(command_at(i - 1)->noun, c->noun))
             continue;
         char verbs[400];
         size_t at = 0;
-        for (size_t k = i; k < n_commands && !strcmp(commands[k].noun, c->noun); k++)
+        for (size_t k = i; k < commands_n() && !strcmp(command_at(k)->noun, c->noun); k++)
             at += (size_t)snprintf(verbs + at, sizeof(verbs) - at, "%s%s", k > i ? " " : "",
-                                   commands[k].verb);
+                                   command_at(k)->verb);
         snprintf(label, sizeof(label), "%s", c->noun);
         print_pair(label, 12, verbs);
     }
@@ -230,8 +230,8 @@ void help_man(void)
            "that talk to the daemon take \\fB\\-\\-data\\fR \\fIDIR\\fR, or \\fB\\-\\-url\\fR "
            "\\fIURL\\fR with \\fB\\-\\-token\\-file\\fR \\fIFILE\\fR; all print JSON with "
            "\\fB\\-\\-json\\fR and no remarks with \\fB\\-\\-quiet\\fR.\n.SH COMMANDS\n");
-    for (size_t i = 0; i < n_commands; i++)
-        man_command(&commands[i]);
+    for (size_t i = 0; i < commands_n(); i++)
+        man_command(command_at(i));
     man_pairs("EXIT STATUS", exit_statuses, countof(exit_statuses));
     man_pairs("ENVIRONMENT", environment, countof(environment));
     printf(".SH FILES\n.TP\n.I DIR/postfleet.yaml\nsettings; see \\fBpostfleet config sample\\fR\n"

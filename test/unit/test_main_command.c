@@ -175,14 +175,14 @@ static void test_values(void **state)
 static void test_table(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < n_commands; i++) {
+    for (size_t i = 0; i < commands_n(); i++) {
         const struct option *o;
-        assert_non_null(commands[i].run);
-        assert_non_null(commands[i].help);
-        for (size_t k = 0; (o = command_option(&commands[i], k)) != NULL; k++) {
+        assert_non_null(command_at(i)->run);
+        assert_non_null(command_at(i)->help);
+        for (size_t k = 0; (o = command_option(command_at(i), k)) != NULL; k++) {
             assert_true((o->arg == NULL) == (o->kind == ARG_FLAG));
             assert_true((o->choices != NULL) == (o->kind == ARG_CHOICE));
-            assert_ptr_equal(command_find_option(&commands[i], o->name, strlen(o->name)), o);
+            assert_ptr_equal(command_find_option(command_at(i), o->name, strlen(o->name)), o);
             assert_true(o->max == 0 || o->min <= o->max);
             if (!(o->flags & OPT_HIDDEN))
                 assert_true(o->help[0] != 0);
@@ -215,8 +215,8 @@ static char *printed(void (*fn)(void))
 
 static void all_help(void)
 {
-    for (size_t i = 0; i < n_commands; i++)
-        help_command(&commands[i]);
+    for (size_t i = 0; i < commands_n(); i++)
+        help_command(command_at(i));
 }
 
 static void bash(void)

@@ -1,0 +1,50 @@
+/* Commands: looking on and keys. Their place in help is that of their table in commands.c. */
+#include "main/table.h"
+
+/* clang-format off */
+static const struct option key_create_options[] = {
+    OPT(ARG_TEXT, "scope", "S", "scope", "what it may do: messages:send, servers:read, admin ...",
+        .flags = OPT_REPEAT | OPT_REQUIRED),
+    OPT(ARG_NAME, "group", "G", "group", "may send by this group only", .flags = OPT_REPEAT),
+    OPT(ARG_TIME, "expires", "T", NULL, "not valid after this time, or in 90d as 90d"),
+    FLAG("test", "test", "a test key (pf_test_...): what it submits is rendered and never leaves"), END};
+static const struct option events_options[] = {
+    OPT(ARG_TEXT, "after", "ID", NULL, "begin behind this event (default: with new ones)"),
+    OPT(ARG_COUNT, "limit", "N", NULL, "end after N events", RANGE(1, INT32_MAX)), END};
+#define LOG_FILTERS                                                                               \
+    OPT(ARG_NAME, "server", "S", NULL, "only on this server"),                                    \
+    OPT(ARG_CHOICE, "verdict", "V", NULL, "only with this verdict",                               \
+        .choices = "accepted|failover|uncertain|try_later|rate_limited|quota|auth_config|"        \
+                   "hard_bounce|soft_bounce|blocked|content|protocol|unknown"),                   \
+    OPT(ARG_NAME, "campaign", "C", NULL, "only of this campaign"),                                \
+    OPT(ARG_TEXT, "to", "A", NULL, "only to this address"),                                       \
+    OPT(ARG_TEXT, "text", "T", NULL, "only with this in the reply or the rule; case does not matter"), \
+    OPT(ARG_TIME, "since", "T", NULL, "from this time on: 2026-11-21T09:30:00Z, or 2h ago as 2h"), \
+    OPT(ARG_TIME, "until", "T", NULL, "up to this time")
+static const struct option log_search_options[] = {
+    LOG_FILTERS, OPT(ARG_COUNT, "limit", "N", NULL, "the newest N (default 1000)", RANGE(1, INT32_MAX)), END};
+static const struct option log_tail_options[] = {
+    LOG_FILTERS, OPT(ARG_COUNT, "lines", "N", NULL, "begin with the newest N (default 20)", RANGE(1, 10000)),
+    FLAG("follow", NULL, "go on with new ones until Ctrl-C"), END};
+static const struct option patterns_options[] = {
+    OPT(ARG_TEXT, "since", "D", NULL, "from this time or that long ago on (default 24h)"),
+    OPT(ARG_NAME, "server", "S", NULL, "only replies of this server"),
+    OPT(ARG_COUNT, "limit", "N", NULL, "at most N kinds (default 100)", RANGE(1, 2000)), END};
+
+const struct command commands_watch[] = {
+    COMMAND("queue", "summary", "", cmd_queue_summary, NULL, CLIENT, "what waits, and for what", NULL),
+    COMMAND("pause", NULL, "", cmd_pause, NULL, CLIENT, "stop all sending within a second", NULL),
+    COMMAND("resume", NULL, "", cmd_resume, NULL, CLIENT, "send again", NULL),
+    COMMAND("key", "create", "NAME", cmd_key_create, key_create_options, CLIENT, "make an API key; it is shown once", NULL),
+    COMMAND("key", "list", "", cmd_key_list, NULL, CLIENT, "all API keys, without the secret", NULL),
+    COMMAND("key", "revoke", "NAME", cmd_key_revoke, NULL, ASKS, "take an API key back", NULL),
+    COMMAND("log", "tail", "", cmd_log_tail, log_tail_options, CLIENT, "the newest attempts: when, server, verdict, recipient, reply",
+        "Example:\n  postfleet log tail --follow --verdict blocked --server ses1"),
+    COMMAND("log", "search", "", cmd_log_search, log_search_options, CLIENT, "attempts by server, verdict, campaign, recipient, time or text, newest first", NULL),
+    COMMAND("log", "patterns", "", cmd_log_patterns, patterns_options, CLIENT, "replies by shape: how often, by whom, what they mean",
+        "Numbers, ids, addresses, IPs and host names are masked, so that alike replies count as one\n"
+        "kind. NEW: first seen within 24 hours. What no rule knows stands first."),
+    COMMAND("events", "follow", "", cmd_events_follow, events_options, CLIENT, "what happens, as it happens", NULL),
+};
+const size_t n_commands_watch = countof(commands_watch);
+/* clang-format on */
