@@ -25,6 +25,16 @@ void on_groups_show(struct http_request *r);
 void on_groups_simulate(struct http_request *r);
 void on_groups_set(struct http_request *r);
 void on_groups_remove(struct http_request *r);
+/* domains.c */
+void on_domains_list(struct http_request *r);
+void on_domains_add(struct http_request *r);
+void on_domains_show(struct http_request *r);
+void on_domains_set(struct http_request *r);
+void on_domains_remove(struct http_request *r);
+void on_domains_keygen(struct http_request *r);
+void on_domains_key_activate(struct http_request *r);
+void on_domains_key_retire(struct http_request *r);
+void on_domains_key_remove(struct http_request *r);
 /* limits.c */
 void on_limits_list(struct http_request *r);
 void on_limits_set(struct http_request *r);

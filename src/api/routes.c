@@ -67,6 +67,18 @@ const struct http_route http_routes[] = {
     {HTTP_PATCH, "/v1/routes/{}", on_routes_set, "servers:write", JSON, false},
     {HTTP_DELETE, "/v1/routes/{}", on_routes_remove, "servers:write", 0, false},
 
+    {HTTP_GET, "/v1/domains", on_domains_list, "servers:read", 0, false},
+    {HTTP_POST, "/v1/domains", on_domains_add, "servers:write", JSON, true},
+    {HTTP_GET, "/v1/domains/{}", on_domains_show, "servers:read", 0, false},
+    {HTTP_PATCH, "/v1/domains/{}", on_domains_set, "servers:write", JSON, false},
+    {HTTP_DELETE, "/v1/domains/{}", on_domains_remove, "servers:write", 0, false},
+    {HTTP_POST, "/v1/domains/{}/keys", on_domains_keygen, "servers:write", JSON, true},
+    {HTTP_POST, "/v1/domains/{}/keys/{}/activate", on_domains_key_activate, "servers:write", JSON,
+     false},
+    {HTTP_POST, "/v1/domains/{}/keys/{}/retire", on_domains_key_retire, "servers:write", JSON,
+     false},
+    {HTTP_DELETE, "/v1/domains/{}/keys/{}", on_domains_key_remove, "servers:write", 0, false},
+
     {HTTP_GET, "/v1/lists", on_lists_list, "contacts:read", 0, false},
     {HTTP_POST, "/v1/lists", on_lists_add, "contacts:write", JSON, false},
     {HTTP_GET, "/v1/lists/{}", on_lists_show, "contacts:read", 0, false},

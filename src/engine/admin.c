@@ -21,7 +21,7 @@ static const struct admin_noun *const nouns[] = {
     &admin_templates,   &admin_campaigns, &admin_campaign_starts, &admin_suppressions,
     &admin_messages,    &admin_keys,      &admin_system,          &admin_warmups,
     &admin_quarantines, &admin_routes,    &admin_reputation,      &admin_failovers,
-    &admin_limits};
+    &admin_limits,      &admin_domains};
 
 static const struct admin_entry *find(const char *op)
 {

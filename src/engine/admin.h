@@ -56,12 +56,13 @@ struct admin_context {
     struct ids *ids;               /* store/ids.h */
     struct people *people;         /* store/people.h, opened on db */
     int64_t wall_ms;
-    uint64_t random;        /* fresh for each call: MIME boundaries */
-    const char *spool_dir;  /* bodies over 64 KB */
-    const char *host;       /* our name, right of '@' in Message-IDs */
-    const char *public_url; /* NULL: not configured */
-    const char *http_url;   /* "http://127.0.0.1:8025": the HTTP listener */
-    const char *actor;      /* who asks, for events */
+    struct secret *fresh_keys[2]; /* of DKIM, by algorithm, made beforehand; NULL: made here */
+    uint64_t random;              /* fresh for each call: MIME boundaries */
+    const char *spool_dir;        /* bodies over 64 KB */
+    const char *host;             /* our name, right of '@' in Message-IDs */
+    const char *public_url;       /* NULL: not configured */
+    const char *http_url;         /* "http://127.0.0.1:8025": the HTTP listener */
+    const char *actor;            /* who asks, for events */
     /* Does core work on this message of the queue? NULL: it works on none. */
     bool (*is_at_work)(void *arg, uint64_t message_id);
     void *is_at_work_arg;

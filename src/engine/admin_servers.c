@@ -27,6 +27,11 @@ static bool word_spread(const char *s, void *at)
     return spread_parse(s, at);
 }
 
+static bool word_dkim(const char *s, void *at)
+{
+    return dkim_use_parse(s, at);
+}
+
 static bool word_counts(const char *s, void *at)
 {
     return counts_parse(s, at);
@@ -97,6 +102,11 @@ static const struct field_spec specs[] = {
      .offset = AT(limits.spread),
      .word = word_spread,
      .words = "asap, even"},
+    {.name = "dkim",
+     .kind = FIELD_WORD,
+     .offset = AT(dkim),
+     .word = word_dkim,
+     .words = "auto, on, off"},
 };
 
 static const char *const known[] = {"name",
@@ -134,6 +144,7 @@ static const char *const known[] = {"name",
                                     "cost_per_1000",
                                     "included_per_month",
                                     "spread",
+                                    "dkim",
                                     "role",
                                     "provider",
                                     "profile",

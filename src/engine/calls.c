@@ -10,12 +10,14 @@
 #include "engine/server_test.h"
 #include "engine/submitting.h"
 #include "engine/drafts.h"
+#include "store/domains.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 struct call_job {
     struct ledger_job lj;
+    struct pool_job desk; /* makes keys of DKIM beforehand */
     struct core *core;
     struct link_request *request;
     struct admin_context ctx;
@@ -55,6 +57,8 @@ static void call_free(struct call_job *k)
 {
     admin_changes_free(&k->ctx.changed);
     admin_kept_free(&k->ctx);
+    for (size_t i = 0; i < countof(k->ctx.fresh_keys); i++)
+        secret_free(&k->ctx.fresh_keys[i]);
     free(k->public_url);
     free(k);
 }
@@ -175,6 +179,28 @@ static void done(struct ledger_job *lj)
     call_free(k);
 }
 
+/* ---- an RSA key takes a tenth of a second or more: not on the ledger's time ---- */
+
+static bool may_need_keys(const struct link_request *r)
+{
+    return str_is(str_of(r->op), "domain.add") ||
+           (str_is(str_of(r->op), "dkim.keygen") && !json_object_get(r->args, "private_key"));
+}
+
+static void make_keys(struct pool_job *d)
+{
+    struct call_job *k = container_of(d, struct call_job, desk);
+    struct err e; /* one that is missing is made, or fails, later on */
+    for (int a = 0; a < DKIM_ALGORITHMS; a++)
+        (void)!domain_key_make((enum dkim_algorithm)a, &k->ctx.fresh_keys[a], &e);
+}
+
+static void keys_made(struct pool_job *d)
+{
+    struct call_job *k = container_of(d, struct call_job, desk);
+    ledger_post(k->core->ledger, &k->lj);
+}
+
 static void run_on_ledger(struct core *c, struct link_request *r)
 {
     struct call_job *k = alloc_one(struct call_job);
@@ -185,6 +211,12 @@ static void run_on_ledger(struct core *c, struct link_request *r)
     k->lj.is_read = admin_reads_only(r->op);
     k->lj.work = work;
     k->lj.done = done;
+    if (may_need_keys(r)) {
+        k->desk.work = make_keys;
+        k->desk.done = keys_made;
+        pool_submit(c->desks, &k->desk);
+        return;
+    }
     ledger_post(c->ledger, &k->lj);
 }
 

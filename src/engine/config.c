@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "engine/limiting.h"
 #include "engine/reputing.h"
+#include "engine/signing.h"
 #include "engine/warming.h"
 #include "store/failover.h"
 #include "store/groups.h"
@@ -26,6 +27,7 @@ struct loading {
     bool paused, at_start;
     struct warming_load warmups;
     struct reputing_load reputation;
+    struct signing *signing;
     struct limit_row *limits;
     size_t n_limits;
 };
@@ -56,6 +58,7 @@ static bool load(struct loading *x, struct db *db, struct err *e)
 {
     return store_load_fleet(db, x->core->secrets, &x->servers, &x->n_servers, &x->groups,
                             &x->n_groups, e) &&
+           signing_load(db, x->core->secrets, &x->signing, e) &&
            limits_load(db, &x->limits, &x->n_limits, e) &&
            policies_load(db, &x->failovers, &x->n_failovers, e) &&
            warming_read(db, warming_started(x->core), &x->warmups, e) &&
@@ -172,6 +175,9 @@ static void apply(struct core *c, struct loading *x)
     routing_apply(c, x->routing);
     x->routing = NULL;
     reputing_apply(c, &x->reputation);
+    signing_drop(c->signing); /* desks may hold it still */
+    c->signing = x->signing;
+    x->signing = NULL;
     if (!x->at_start || !c->public_url) {
         /* Desks may read the old text now: it stays until the end. A change is rare. */
         if (x->public_url && (!c->public_url || !str_is(str_of(x->public_url), c->public_url)))
@@ -191,6 +197,7 @@ static void clear(struct loading *x)
     routing_free(&x->routing);
     reputing_load_free(&x->reputation);
     limits_free_rows(x->limits, x->n_limits);
+    signing_drop(x->signing);
     free(x->public_url);
 }
 

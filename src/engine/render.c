@@ -1,6 +1,7 @@
 /* The desk's work: from contact and content to the bytes of a mail for one server. Runs on a desk
  * thread; reads only what is immutable (content, server settings, the lease's strings). */
 #include "engine/state.h"
+#include "engine/signing.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/codec.h"
@@ -16,6 +17,7 @@
 #define OUTPUT_MAX    (1u << 20)
 #define VARIABLES_MAX 256
 #define URL_MAX       1024
+#define FROM_MAX      2048 /* bytes of a From field that are looked at */
 
 struct urls {
     char unsubscribe[URL_MAX], view[URL_MAX], preferences[URL_MAX];
@@ -128,6 +130,32 @@ static bool set_envelope_from(struct job *j, const char *from, struct err *e)
     return true;
 }
 
+/* ---- signatures ---- */
+
+/* Leaves room before the mail for the signatures, when its From has keys that this server wants. */
+static bool begin_blob(struct job *j, struct str from, size_t max, const struct signer **signer_out)
+{
+    char domain[DOMAIN_MAX + 1];
+    *signer_out = NULL;
+    buf_init(&j->blob, max);
+    if (!signing_is_wanted(j->signing, j->server->server) || !signing_domain_of(from, domain))
+        return true;
+    *signer_out = signing_find(j->signing, j->server->server, str_of(domain));
+    if (!*signer_out)
+        return true;
+    j->blob.max += SIGNING_ROOM;
+    if (!buf_reserve(&j->blob, SIGNING_ROOM))
+        return false;
+    buf_commit(&j->blob, SIGNING_ROOM);
+    return true;
+}
+
+static bool sign_blob(struct job *j, const struct signer *s, struct err *e)
+{
+    uint64_t body_id = j->run ? 0 : j->item->body_id;
+    return !s || signing_put(s, &j->blob, SIGNING_ROOM, body_id, clock_wall_ms(), e);
+}
+
 static bool build(struct job *j, const struct urls *u, struct buf *subject, struct buf *html,
                   struct buf *text, struct err *e)
 {
@@ -164,8 +192,9 @@ static bool build(struct job *j, const struct urls *u, struct buf *subject, stru
                              .headers = headers,
                              .n_headers = server_headers(s, headers, SERVER_HEADERS_MAX),
                              .boundary_seed = j->item->message_id};
-    buf_init(&j->blob, BLOB_MAX);
-    bool ok = mime_build(&m, &j->blob, &facts, e);
+    const struct signer *signer = NULL;
+    bool ok = begin_blob(j, m.from, BLOB_MAX, &signer) && mime_build(&m, &j->blob, &facts, e) &&
+              sign_blob(j, signer, e);
     j->is_8bit = facts.is_8bit;
     j->needs_utf8 = facts.needs_utf8;
     j->has_leading_dot = facts.has_leading_dot;
@@ -211,14 +240,18 @@ static bool render_single(struct job *j, struct err *e)
     struct str from =
         s->return_path && it->envelope_from.n ? str_of(s->return_path) : it->envelope_from;
     snprintf(j->from, sizeof j->from, "%.*s", STR_A(from));
-    buf_init(&j->blob, SPOOL_MAX + 1);
-    bool ok = buf_addstr(&j->blob, body);
+    const struct signer *signer = NULL;
+    char scratch[FROM_MAX];
+    struct str header_from = mime_field(body, "From", scratch, sizeof scratch);
+    bool ok = begin_blob(j, header_from, SPOOL_MAX + 1, &signer) && buf_addstr(&j->blob, body);
     if (it->spooled)
         spool_close(&spooled);
+    if (!ok)
+        return err_set(e, ERR_TOO_BIG, "the body is over %u bytes", SPOOL_MAX);
     j->is_8bit = it->facts & 1;
     j->needs_utf8 = it->facts & 2;
     j->has_leading_dot = it->facts & 4;
-    return ok || err_set(e, ERR_TOO_BIG, "the body is over %u bytes", SPOOL_MAX);
+    return sign_blob(j, signer, e);
 }
 
 /* The number of this desk thread, for the page that tells the parent who lay on which desk. */
@@ -249,6 +282,8 @@ static void done(struct pool_job *d)
     struct outlet *o = j->outlet;
     if (j->run)
         content_drop(j->run->content);
+    signing_drop(j->signing);
+    j->signing = NULL;
     if (!core_outlet(j->core, j->server->server->num))
         return; /* the engine has stopped: a start finds the message ready */
     o->n_rendering--;
@@ -268,6 +303,9 @@ void render_start(struct core *c, struct job *j)
     j->desk.lane = (int)j->item->lane;
     if (j->run)
         content_keep(j->run->content);
+    j->signing = c->signing;
+    if (j->signing)
+        signing_keep(j->signing);
     pool_submit(c->desks, &j->desk);
 }
 

@@ -13,6 +13,7 @@
  *   foresee.c, simulating.c  forecast and group simulate, on a desk   derive.c  SCRAM's work
  *   submitting.c, drafts.c  messages of the API, their templates
  *   look.c, patterns.c, evidence.c, isolate.c  for the operator       cancels.c  words to keep
+ *   signing.c    DKIM keys, signatures
  *   probe.c      server test and health probes
  *   policies.c   failure matrices of the groups */
 #ifndef ENGINE_STATE_H
@@ -187,6 +188,7 @@ struct job { /* a message at work */
     int64_t dot_at;      /* steady */
     struct list waiting; /* in core->waiting_intents or outlet->waiting_pace */
     char pick_why[256];
+    struct signing *signing; /* while on a desk */
     /* rendered */
     struct buf blob;
     char from[256];
@@ -249,6 +251,7 @@ struct core {
     struct fleet *fleet;
     struct link_server *link;
     const struct rules *rules;
+    struct signing *signing; /* DKIM keys in force */
     struct secrets *secrets;
     uint8_t token_key[TOKEN_KEY_BYTES];
     char host[256]; /* our name */

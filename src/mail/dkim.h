@@ -9,8 +9,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
-
-enum dkim_algorithm { DKIM_RSA_SHA256 = 0, DKIM_ED25519_SHA256, DKIM_ALGORITHMS };
+#include "model/domain.h"
 
 #define DKIM_HASH_BYTES   32
 #define DKIM_SELECTOR_MAX 63    /* bytes; labels of a host name, with dots between them */
@@ -20,9 +19,6 @@ enum dkim_algorithm { DKIM_RSA_SHA256 = 0, DKIM_ED25519_SHA256, DKIM_ALGORITHMS 
 
 struct dkim_key;
 
-/* "rsa", "ed25519": what a user writes, and what k= of the record says. */
-const char *dkim_algorithm_name(enum dkim_algorithm a);
-bool dkim_algorithm_parse(const char *s, enum dkim_algorithm *out);
 /* "rsa-sha256", "ed25519-sha256": what a= says. */
 const char *dkim_algorithm_tag(enum dkim_algorithm a);
 

@@ -13,27 +13,11 @@
 #define RSA_BITS_MIN 1024 /* RFC 8301, section 3.2 */
 #define RSA_BITS_MAX 4096
 
-static const char *const names[DKIM_ALGORITHMS] = {"rsa", "ed25519"};
 static const char *const tags[DKIM_ALGORITHMS] = {"rsa-sha256", "ed25519-sha256"};
-
-const char *dkim_algorithm_name(enum dkim_algorithm a)
-{
-    return names[a];
-}
 
 const char *dkim_algorithm_tag(enum dkim_algorithm a)
 {
     return tags[a];
-}
-
-bool dkim_algorithm_parse(const char *s, enum dkim_algorithm *out)
-{
-    for (int i = 0; i < DKIM_ALGORITHMS; i++)
-        if (!strcmp(s, names[i])) {
-            *out = (enum dkim_algorithm)i;
-            return true;
-        }
-    return false;
 }
 
 bool dkim_selector_check(struct str s, struct err *e)

@@ -108,3 +108,44 @@ bool txt_quote(struct str value, struct buf *out)
     }
     return ok;
 }
+
+json_t *txt_record_json(const char *name, struct str value)
+{
+    struct buf zone;
+    json_t *strings = json_array();
+    buf_init(&zone, 65536);
+    for (size_t at = 0; at < value.n; at += TXT_STRING_MAX) {
+        struct str piece = str_cut(value, at, TXT_STRING_MAX);
+        json_array_append_new(strings, json_stringn(piece.p, piece.n));
+    }
+    (void)buf_addf(&zone, "%s. IN TXT ", name);
+    (void)txt_quote(value, &zone);
+    json_t *j =
+        json_pack("{s:s, s:s, s:s%, s:o, s:s%}", "name", name, "type", "TXT", "value",
+                  value.n ? value.p : "", value.n, "strings", strings, "zone", zone.p, zone.n);
+    buf_free(&zone);
+    return j;
+}
+
+void dkim_add_records(json_t *domain)
+{
+    size_t i;
+    json_t *key;
+    const char *of = json_string_value(json_object_get(domain, "name"));
+    json_array_foreach(json_object_get(domain, "keys"), i, key)
+    {
+        enum dkim_algorithm a;
+        struct buf name, text;
+        const char *selector = json_string_value(json_object_get(key, "selector"));
+        const char *algorithm = json_string_value(json_object_get(key, "algorithm"));
+        if (!of || !selector || !algorithm || !dkim_algorithm_parse(algorithm, &a))
+            continue;
+        buf_init(&name, 1024);
+        buf_init(&text, 16384);
+        if (dkim_record_name(selector, of, &name) &&
+            dkim_record_text(a, str_of(json_string_value(json_object_get(key, "public"))), &text))
+            json_object_set_new(key, "record", txt_record_json(buf_cstr(&name), buf_str(&text)));
+        buf_free(&name);
+        buf_free(&text);
+    }
+}

@@ -9,6 +9,8 @@
 #include "base/str.h"
 #include "mail/dkim.h"
 
+#include <jansson.h>
+
 #define TXT_STRING_MAX 255 /* bytes of one string of a TXT record, RFC 1035 3.3 */
 
 /* Takes the next "tag=value" off *rest; blanks around both are dropped. False at the end. A part
@@ -31,6 +33,11 @@ bool dkim_record_matches(const struct dkim_record *r, enum dkim_algorithm a, str
 
 /* "v=DKIM1; k=rsa; p=..." */
 bool dkim_record_text(enum dkim_algorithm a, struct str public, struct buf *out);
+/* {"name","type":"TXT","value","strings":[at most 255 bytes each],"zone"}: a record ready to copy;
+ * zone is a line for a zone file. The caller's. */
+json_t *txt_record_json(const char *name, struct str value) MUST_USE;
+/* Gives every member of domain.keys ({"selector","algorithm","public"}) its `record`. */
+void dkim_add_records(json_t *domain);
 /* "SELECTOR._domainkey.DOMAIN" */
 bool dkim_record_name(const char *selector, const char *domain, struct buf *out);
 /* A TXT value as quoted strings of at most 255 bytes, one blank between them: "..." "..." */

@@ -34,6 +34,8 @@ extern const struct command commands_servers[];
 extern const size_t n_commands_servers;
 extern const struct command commands_fleet[];
 extern const size_t n_commands_fleet;
+extern const struct command commands_domains[];
+extern const size_t n_commands_domains;
 extern const struct command commands_people[];
 extern const size_t n_commands_people;
 extern const struct command commands_mail[];

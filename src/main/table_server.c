@@ -54,6 +54,8 @@
         "messages a month that are paid for already, or none", RANGE(1, 1000000000), .flags = OPT_NONE_OK), \
     OPT(ARG_CHOICE, "spread", "HOW", "spread", "bulk takes a day's or month's quota asap (default) or evenly", \
         .choices = "asap|even"),                                                                  \
+    OPT(ARG_CHOICE, "dkim", "HOW", "dkim", "sign its mail: auto (default: unless its provider does), on or off", \
+        .choices = "auto|on|off"),                                                                \
     OPT(ARG_CHOICE, "role", "R", "role", "within its groups: active (default), reserve (when no active one can), resting", \
         .choices = "active|reserve|resting"),                                                     \
     OPT(ARG_TEXT, "provider", "NAME", "provider", "who runs it"),                                 \

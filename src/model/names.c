@@ -2,6 +2,7 @@
  * The names are stored, shown and parsed: they never change. */
 #include "base/str.h"
 #include "model/campaign.h"
+#include "model/domain.h"
 #include "model/message.h"
 #include "model/server.h"
 #include "model/verdict.h"
@@ -70,6 +71,9 @@ static const char *const message_states[MESSAGE_STATE_COUNT] = {
     "failed", "suppressed", "cancelled", "expired"};
 static const char *const campaign_states[CAMPAIGN_STATE_COUNT] = {
     "draft", "scheduled", "running", "paused", "stalled", "finished", "cancelled", "failed"};
+static const char *const dkim_algorithms[DKIM_ALGORITHMS] = {"rsa", "ed25519"};
+static const char *const dkim_key_states[] = {"waiting", "active", "retired"};
+static const char *const dkim_uses[] = {"auto", "on", "off"};
 
 NAMES_STR(verdict, verdicts)
 NAMES_STR(phase, phases)
@@ -87,6 +91,9 @@ NAMES_CSTR(role, roles)
 NAMES_CSTR(lane, lanes)
 NAMES_CSTR(message_state, message_states)
 NAMES_CSTR(campaign_state, campaign_states)
+NAMES_CSTR(dkim_algorithm, dkim_algorithms)
+NAMES_CSTR(dkim_key_state, dkim_key_states)
+NAMES_CSTR(dkim_use, dkim_uses)
 
 bool message_state_is_final(enum message_state v)
 {

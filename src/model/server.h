@@ -6,6 +6,7 @@
 
 #include "base/base.h"
 #include "base/secret.h"
+#include "model/domain.h"
 
 enum tls_mode { TLS_MODE_NONE = 0, TLS_MODE_STARTTLS, TLS_MODE_TLS };
 enum counts { COUNTS_ACCEPTED = 0, COUNTS_ATTEMPTS, COUNTS_RECIPIENTS };
@@ -73,6 +74,7 @@ struct server {
     size_t n_headers;
     char **from_domains; /* lower case; none: any */
     size_t n_from_domains;
+    enum dkim_use dkim; /* whether its mail gets our signature */
     enum admin_state admin;
     int64_t created_at, updated_at; /* wall ms */
 };

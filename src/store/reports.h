@@ -58,6 +58,11 @@ bool report_route(struct db *db, const char *name, json_t **out, struct err *e) 
 bool report_route_facts(struct db *db, const char *campaign, const char *credential,
                         const char *key, json_t **out, struct err *e) MUST_USE;
 
+/* Domains with their keys (never the private half) and what the last check found. */
+bool report_domains(struct db *db, const struct report_page *p, json_t **out,
+                    struct err *e) MUST_USE;
+bool report_domain(struct db *db, const char *name, json_t **out, struct err *e) MUST_USE;
+
 bool report_lists(struct db *db, const struct report_page *p, json_t **out, struct err *e) MUST_USE;
 bool report_list(struct db *db, const char *name, json_t **out, struct err *e) MUST_USE;
 /* list: NULL for all contacts. */

@@ -11,7 +11,7 @@
     "calendar, pause_between_ms, counts, max_connections, max_messages_per_connection, "           \
     "connect_timeout_ms, reply_timeout_ms, dot_timeout_ms, chunking_off, region, ip_type, "        \
     "cost_per_1000, provider, profile, headers, from_domains, notes, admin, created_at, "          \
-    "updated_at, spread, included_per_month"
+    "updated_at, spread, included_per_month, dkim"
 
 enum {
     C_NUM,
@@ -53,7 +53,8 @@ enum {
     C_CREATED,
     C_UPDATED,
     C_SPREAD,
-    C_INCLUDED
+    C_INCLUDED,
+    C_DKIM
 };
 
 struct server_view {
@@ -201,6 +202,7 @@ static void add_settings(json_t *j, struct stmt *s)
     json_object_set_new(j, "counts", json_string(counts_name((enum counts)db_i64(s, C_COUNTS))));
     json_object_set_new(j, "chunking", json_boolean(!db_i64(s, C_CHUNKING_OFF)));
     json_object_set_new(j, "spread", json_string(spread_name((enum spread)db_i64(s, C_SPREAD))));
+    json_object_set_new(j, "dkim", json_string(dkim_use_name((enum dkim_use)db_i64(s, C_DKIM))));
     json_object_set_new(j, "cost_per_1000", json_real(db_f64(s, C_COST)));
     json_object_set_new(j, "included_per_month", part_count((uint64_t)db_i64(s, C_INCLUDED), true));
     json_object_set_new(j, "header", part_json(s, C_HEADERS));

@@ -25,12 +25,12 @@
     "pause_between_ms, counts, max_connections, max_messages_per_connection, "                     \
     "connect_timeout_ms, reply_timeout_ms, dot_timeout_ms, chunking_off, region, ip_type, "        \
     "cost_per_1000, provider, profile, headers, from_domains, notes, admin, created_at, "          \
-    "updated_at, spread, included_per_month"
+    "updated_at, spread, included_per_month, dkim"
 
 static const char *const insert_sql =
     "INSERT INTO server (" COLUMNS ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, "
     "$13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, "
-    "$31, $32, $33, $34, $35, $36, $37, $38, $39, $40)";
+    "$31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41)";
 static const char *const update_sql =
     "UPDATE server SET name = $3, host = $4, port = $5, tls = $6, tls_verify = $7, user_name = $8, "
     "password = $9, from_address = $10, reply_to = $11, return_path = $12, helo = $13, "
@@ -40,7 +40,7 @@ static const char *const update_sql =
     "dot_timeout_ms = $26, chunking_off = $27, region = $28, ip_type = $29, cost_per_1000 = $30, "
     "provider = $31, profile = $32, headers = $33, from_domains = $34, notes = $35, admin = $36, "
     "created_at = $37, updated_at = $38, spread = $39, "
-    "included_per_month = $40 WHERE num = $1 AND id = $2 AND removed_at IS NULL";
+    "included_per_month = $40, dkim = $41 WHERE num = $1 AND id = $2 AND removed_at IS NULL";
 
 static bool host_ok(const char *host)
 {
@@ -118,6 +118,7 @@ static void bind_rest(struct stmt *st, const struct server *s)
     db_bind_i64(st, 38, s->updated_at);
     db_bind_i64(st, 39, (int64_t)s->limits.spread);
     db_bind_i64(st, 40, (int64_t)s->included_per_month);
+    db_bind_i64(st, 41, (int64_t)s->dkim);
 }
 
 static bool bind_lists(struct stmt *st, const struct server *s, struct err *e)
@@ -258,6 +259,7 @@ static struct server *read_plain(struct stmt *st, bool *ok)
     s->updated_at = db_i64(st, 37);
     s->limits.spread = (enum spread)enum_of(st, 38, SPREAD_EVEN, ok);
     s->included_per_month = (uint64_t)db_i64(st, 39);
+    s->dkim = (enum dkim_use)enum_of(st, 40, DKIM_USE_OFF, ok);
     read_texts(st, s);
     read_limits(st, &s->limits, ok);
     return s;
