@@ -75,9 +75,11 @@ static void copy_health(struct fserver *t, const struct fserver *from)
     t->opened_at = from->opened_at;
     memcpy(t->cells, from->cells, sizeof t->cells);
     t->has_cells = from->has_cells;
+    if (from->state == OPER_SUSPECT) /* what it is suspected of goes with the state */
+        t->suspicion = suspect_copy(from->suspicion);
 }
 
-/* Everything but what is in flight and what it is suspected of. */
+/* Everything but what is in flight, and what others than suspect ones may be suspected of. */
 static void copy_server(struct fleet *to, const struct fserver *from, int64_t now_ms)
 {
     struct server s = {.num = from->num,

@@ -252,6 +252,8 @@ void health_counts(const struct fserver *s, int64_t now_ms, uint32_t *ok_out, ui
 /* fleet.c */
 void fleet_unassign(struct fserver *s, const struct hold *h);
 /* suspect.c */
+/* Of a server that is suspect; the caller frees it. */
+struct suspicion *suspect_copy(const struct suspicion *x);
 void suspect_report(struct fleet *f, struct fserver *s, const struct report *r, int64_t now_ms);
 /* SUSPECT: begins its probation when it is time, or lets it go when the others show the same. */
 void suspect_tick(struct fleet *f, struct fserver *s, int64_t now_ms);

@@ -295,6 +295,13 @@ static void tested(struct fleet *f, struct fserver *s, const struct report *r, i
     }
 }
 
+struct suspicion *suspect_copy(const struct suspicion *x)
+{
+    struct suspicion *copy = alloc_one(struct suspicion);
+    *copy = *x;
+    return copy;
+}
+
 void suspect_report(struct fleet *f, struct fserver *s, const struct report *r, int64_t now_ms)
 {
     int kind = kind_of(r->verdict);

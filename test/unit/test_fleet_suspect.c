@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "fleet/forecast.h"
 #include "fleet/suspect.h"
 #include "fleet_test.h"
 
@@ -396,6 +397,36 @@ static void still_broken_waits_longer(void **state)
     bed_free(&s.b);
 }
 
+/* Who looks ahead while a server is suspect gets an answer: its probation is part of the copy. */
+static void a_forecast_goes_past_a_suspect(void **state)
+{
+    struct bed b;
+    struct forecast r;
+    struct forecast_class k = {
+        .group_num = 1, .provider_name = "other", .lane = LANE_BULK, .from_domain = "", .n = 5000};
+    int64_t begins[] = {0, INT64_C(400) * 86400000};
+    struct forecast_calendar utc = {begins, begins, 2, 2};
+    struct forecast_server servers[] = {{1, "s1", 5000, 0}, {2, "s2", 5000, 0}};
+    bed_init(&b);
+    bed_simple(&b, STRATEGY_ROUND_ROBIN, 2, NULL);
+    assert_true(fleet_suspect(b.f, 1, VERDICT_HARD_BOUNCE, "5.1.1", b.now + 2000, b.now));
+    struct fleet *copy = fleet_copy(b.f, (const uint32_t[]){1}, 1, b.now);
+    struct forecast_in in = {.fleet = copy,
+                             .now_ms = b.now,
+                             .classes = &k,
+                             .n_classes = 1,
+                             .servers = servers,
+                             .n_servers = 2,
+                             .calendars = &utc,
+                             .n_calendars = 1};
+    forecast_run(&in, &r);
+    assert_true(r.ends);
+    assert_int_equal(r.sent, 5000);
+    forecast_free(&r);
+    fleet_free(&copy);
+    bed_free(&b);
+}
+
 static void comes_back_suspect_after_a_restart(void **state)
 {
     (void)state;
@@ -472,6 +503,7 @@ int main(void)
         cmocka_unit_test(probation_one_at_a_time),
         cmocka_unit_test(still_broken_waits_longer),
         cmocka_unit_test(comes_back_suspect_after_a_restart),
+        cmocka_unit_test(a_forecast_goes_past_a_suspect),
         cmocka_unit_test(found_whatever_the_seed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
