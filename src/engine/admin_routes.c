@@ -249,6 +249,21 @@ static void warn(json_t *warnings, const struct route *late, const struct route 
                          late->name, early->name));
 }
 
+/* Mail that is led to a group without a server waits there. */
+static bool warn_empty(struct admin_context *c, const struct route *r, json_t *warnings,
+                       struct err *e)
+{
+    struct group *g = NULL;
+    if (!groups_get_num(c->db, r->group_num, &g, e))
+        return false;
+    if (g->n_members == 0 && g->n_fallbacks == 0)
+        json_array_append_new(
+            warnings, json_sprintf("group %s has no server: what route %s leads there waits",
+                                   g->name, r->name));
+    group_free(&g);
+    return true;
+}
+
 /* The new or changed rule against those before it, and those behind it against it. */
 static bool find_useless(struct admin_context *c, const char *name, json_t *data, struct err *e)
 {
@@ -265,9 +280,10 @@ static bool find_useless(struct admin_context *c, const char *name, json_t *data
     for (size_t i = at + 1; i < n; i++)
         if (route_covers(list[at], list[i]))
             warn(warnings, list[i], list[at]);
+    bool ok = at >= n || warn_empty(c, list[at], warnings, e);
     json_object_set_new(data, "warnings", warnings);
     route_rows_free(list, n);
-    return true;
+    return ok;
 }
 
 /* ---- operations ---- */

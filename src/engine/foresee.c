@@ -247,6 +247,8 @@ static void work(struct pool_job *j)
                              .deadline_ms = x->deadline};
     forecast_run(&in, &r);
     x->answer = foresee_answer(x, &r);
+    x->stuck_group = r.stuck_group;
+    str_copy(str_of(r.stuck), x->stuck, sizeof x->stuck);
     forecast_free(&r);
 }
 
@@ -284,6 +286,10 @@ static void done(struct pool_job *j)
 {
     struct foresight *x = container_of(j, struct foresight, job);
     struct err e;
+    const char *group = map_u64_get(x->core->group_names, x->stuck_group);
+    if (x->answer && x->stuck[0])
+        json_object_set_new(x->answer, "bottleneck",
+                            json_sprintf("group %s: %s", group ? group : "?", x->stuck));
     err_set(&e, ERR_LATER, "the daemon is stopping: try again in a few seconds");
     link_answer(x->request, x->answer ? link_answer_ok(x->answer) : link_answer_error(&e));
     foresight_free(x);

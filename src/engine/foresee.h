@@ -26,6 +26,8 @@ struct foresight { /* belongs to one thread at a time: the reactor, a desk, the 
     size_t n_warmups;
     int64_t now, wall_offset, deadline; /* steady ms */
     char waits[800];                    /* why nothing at all is sent now; "" */
+    char stuck[256];                    /* it does not end: what messages of this group wait for */
+    uint32_t stuck_group;
     json_t *answer;
 };
 

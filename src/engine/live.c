@@ -165,19 +165,30 @@ json_t *live_fleet(struct core *c)
                      fleet_in_common_cause(c->fleet));
 }
 
+/* Limits of mailbox providers are numbers to the fleet: here they have names. */
+static void say_why(const struct class *k, char *out, size_t size)
+{
+    static const char prefix[] = "provider: ";
+    bool is_provider = !strncmp(k->why, prefix, sizeof prefix - 1);
+    snprintf(out, size, "%s%s", is_provider ? provider_name(providers_builtin(), k->provider) : "",
+             is_provider ? k->why + sizeof prefix - 3 : k->why);
+}
+
 static json_t *class_line(struct core *c, const struct class *k)
 {
     const char *group = map_u64_get(c->group_names, k->group_num);
     struct run *r = k->campaign_num ? campaigner_run(c, k->campaign_num) : NULL;
     struct outlet *o = k->bound_server ? core_outlet(c, k->bound_server) : NULL;
     const char *bound = k->is_runnable || !k->n ? "none" : bound_name(k->bound);
-    return json_pack("{s:s,s:s,s:s?,s:s,s:i,s:s,s:s?,s:o,s:s}", "lane", lane_name(k->lane), "group",
-                     group ? group : "", "campaign",
-                     r && r->content ? r->content->campaign_name : NULL, "provider",
-                     provider_name(providers_builtin(), k->provider), "ready", (int)k->n,
-                     "limited_by", bound, "server", o && o->server ? o->server->server->name : NULL,
-                     "until", heap_has(&k->parked) ? time_or_null(c, k->free_at) : json_null(),
-                     "why", k->is_runnable ? "" : k->why);
+    char why[400] = "";
+    if (!k->is_runnable)
+        say_why(k, why, sizeof why);
+    return json_pack(
+        "{s:s,s:s,s:s?,s:s,s:i,s:s,s:s?,s:o,s:s}", "lane", lane_name(k->lane), "group",
+        group ? group : "", "campaign", r && r->content ? r->content->campaign_name : NULL,
+        "provider", provider_name(providers_builtin(), k->provider), "ready", (int)k->n,
+        "limited_by", bound, "server", o && o->server ? o->server->server->name : NULL, "until",
+        heap_has(&k->parked) ? time_or_null(c, k->free_at) : json_null(), "why", why);
 }
 
 void live_sending_waits(struct core *c, char *out, size_t size)
@@ -343,8 +354,6 @@ static const struct class *waits_for(struct core *c, const struct run *r)
     size_t pos = 0;
     struct str key;
     void *v = NULL;
-    if (loop_now_ms(c->loop) - r->flowed_at < STILL_MS)
-        return NULL;
     while (map_str_next(c->classes, &pos, &key, &v)) {
         const struct class *k = v;
         if (!k->n || k->campaign_num != r->num)
@@ -356,21 +365,34 @@ static const struct class *waits_for(struct core *c, const struct run *r)
     return most;
 }
 
+/* Does this keep a group from sending at all, until somebody or its servers' health changes? */
+static bool is_standing(enum bound b)
+{
+    return b == BOUND_HEALTH || b == BOUND_ADMIN || b == BOUND_NO_SERVER || b == BOUND_RESTING ||
+           b == BOUND_FROM || b == BOUND_COMMON_CAUSE;
+}
+
 /* Why a campaign that runs sends nothing; "": it does, or has nothing ready. */
 static void why_still(struct core *c, const struct run *r, bool stalled, char *out, size_t size)
 {
-    char until[32] = "";
+    char until[32] = "", why[400] = "";
     live_sending_waits(c, out, size);
     if (out[0])
         return;
-    const struct class *k = stalled ? NULL : waits_for(c, r);
+    bool moves = loop_now_ms(c->loop) - r->flowed_at < STILL_MS;
+    const struct class *k = stalled || !moves ? waits_for(c, r) : NULL;
+    const char *group = k ? map_u64_get(c->group_names, k->group_num) : NULL;
+    if (k)
+        say_why(k, why, sizeof why);
     if (stalled)
-        snprintf(out, size, "no server of its group can send");
-    if (!k)
+        snprintf(out, size, "no server of %s%s can send%s%s", group ? "group " : "its group",
+                 group ? group : "", k && is_standing(k->bound) ? ": " : "",
+                 k && is_standing(k->bound) ? why : "");
+    if (stalled || !k)
         return;
     if (k->free_at > core_steady(c) && k->free_at != INT64_MAX)
         clock_format(k->free_at - core_steady(c) + clock_wall_ms(), until);
-    snprintf(out, size, "waiting (%s): %s%s%s", bound_name(k->bound), k->why,
+    snprintf(out, size, "waiting (%s): %s%s%s", bound_name(k->bound), why,
              until[0] ? ", until " : "", until);
 }
 

@@ -203,18 +203,23 @@ static void send(struct virtual *v, struct vclass *k, const struct pick *p)
     pump(v, f->server);
 }
 
+void virtual_pick(struct virtual *v, const struct vclass *k, struct pick *out)
+{
+    struct ask a = {.group_num = k->of->group_num,
+                    .lane = k->of->lane,
+                    .from_domain = str_of(k->of->from_domain),
+                    .provider = k->of->provider,
+                    .campaign_num = k->of->campaign_num,
+                    .engagement = k->of->engagement};
+    memcpy(a.country, k->of->country, sizeof a.country);
+    fleet_pick(v->fleet, &a, virtual_ms(v), out);
+}
+
 static void ask_all(struct virtual *v)
 {
     for (struct vclass *k = choose(v); k; k = choose(v)) {
-        struct ask a = {.group_num = k->of->group_num,
-                        .lane = k->of->lane,
-                        .from_domain = str_of(k->of->from_domain),
-                        .provider = k->of->provider,
-                        .campaign_num = k->of->campaign_num,
-                        .engagement = k->of->engagement};
         struct pick p;
-        memcpy(a.country, k->of->country, sizeof a.country);
-        fleet_pick(v->fleet, &a, virtual_ms(v), &p);
+        virtual_pick(v, k, &p);
         if (p.kind == PICK_SEND)
             send(v, k, &p);
         else

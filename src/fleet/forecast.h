@@ -91,6 +91,8 @@ struct forecast {
     int64_t error_ms;     /* by standing for them, at most */
     int64_t first_day;    /* days since 1970, UTC */
     char bottleneck[400];
+    char stuck[256];      /* it does not end: what its last messages wait for ... */
+    uint32_t stuck_group; /* ... in this group */
     struct forecast_by_server *servers;
     size_t n_servers;
     struct forecast_limit *limits; /* longest first */

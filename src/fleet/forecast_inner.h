@@ -52,6 +52,8 @@ static inline int64_t virtual_ms(const struct virtual *v)
     return v->now_us / 1000;
 }
 
+/* Asks for a message of a class; SEND must be sent or returned. */
+void virtual_pick(struct virtual *v, const struct vclass *k, struct pick *out);
 void sum_sent(struct virtual *v, struct vserver *s, uint64_t n);
 /* Time passes until `to_us` in the state that stands. */
 void sum_pass(struct virtual *v, int64_t to_us);

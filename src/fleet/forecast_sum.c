@@ -192,9 +192,27 @@ static void say_bottleneck(struct forecast *o)
         snprintf(o->bottleneck, sizeof o->bottleneck, "nothing");
 }
 
+/* What those that never leave wait for. */
+static void say_stuck(struct virtual *v)
+{
+    const struct vclass *k = largest(v);
+    struct pick p;
+    if (!k)
+        return;
+    virtual_pick(v, k, &p);
+    if (p.kind == PICK_SEND) {
+        fleet_return(v->fleet, &p.hold, virtual_ms(v));
+        return;
+    }
+    v->out->stuck_group = k->of->group_num;
+    snprintf(v->out->stuck, sizeof v->out->stuck, "%s", p.why);
+}
+
 void sum_end(struct virtual *v)
 {
     struct forecast *o = v->out;
+    if (!o->ends)
+        say_stuck(v);
     if (o->n_limits)
         qsort(o->limits, o->n_limits, sizeof *o->limits, by_time);
     say_bottleneck(o);

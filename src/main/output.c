@@ -291,6 +291,31 @@ static bool is_scalar(const json_t *v)
     return !json_is_object(v) && !json_is_array(v);
 }
 
+/* "rotate_every " as "rotate every ". */
+static void words_add(struct buf *b, const char *key)
+{
+    for (; *key; key++)
+        buf_addc(b, *key == '_' ? ' ' : *key);
+    buf_addc(b, ' ');
+}
+
+/* "(longest 0.1 over 0)": one more level, no deeper. */
+static void nested_add(struct buf *b, const json_t *v)
+{
+    const char *key;
+    json_t *one;
+    const char *gap = "";
+    buf_addc(b, '(');
+    json_object_foreach((json_t *)(uintptr_t)v, key, one)
+    {
+        buf_adds(b, gap);
+        words_add(b, key);
+        scalar_add(b, one);
+        gap = " ";
+    }
+    buf_addc(b, ')');
+}
+
 /* "a, b" for a list of plain values; "hard 1, soft 2" for an object of them. */
 static void joined_add(struct buf *b, const json_t *v)
 {
@@ -300,8 +325,12 @@ static void joined_add(struct buf *b, const json_t *v)
     if (json_is_object(v)) {
         json_object_foreach((json_t *)(uintptr_t)v, key, one)
         {
-            buf_addf(b, "%s%s ", b->n ? ", " : "", key);
-            scalar_add(b, one);
+            buf_adds(b, b->n ? ", " : "");
+            words_add(b, key);
+            if (is_scalar(one))
+                scalar_add(b, one);
+            else
+                nested_add(b, one);
         }
         return;
     }

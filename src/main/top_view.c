@@ -139,7 +139,7 @@ static void draw_quota(struct frame *f, const json_t *server)
     enum ink ink = share >= 1 ? INK_BAD : share >= 0.8 ? INK_WARN : INK_GOOD;
     frame_bar(f, ink, BAR_CELLS, share);
     snprintf(text, sizeof(text), " %3d%% %s", (int)(MIN(share, 9.99) * 100),
-             json_text(q, "window"));
+             strcmp(json_text(q, "window"), "warmup") ? json_text(q, "window") : "warm");
     frame_cell(f, INK_PLAIN, 10 + 1 - 1, false, str_of(text));
 }
 

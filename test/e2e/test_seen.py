@@ -148,11 +148,24 @@ def test_waiting():
         mail = Path(scene.folder, "m.eml")
         mail.write_text("From: a@example.com\nTo: ana@example.net\nSubject: x\n\nhello\n")
         d.cli("group", "add", "other", "--strategy", "weighted")
-        d.cli("route", "add", "odd", "--tag", "odd", "--group", "other")
+        said = d.run("route", "add", "odd", "--tag", "odd", "--group", "other")
+        tap.ok(said.returncode == 0 and "group other has no server" in said.stderr,
+               "a route to an empty group is warned of", said)
         sent = d.json("send", mail, "--to", "ana@example.net", "--tag", "odd")
         shown = d.json("message", "show", sent["id"])
         tap.ok(shown["group"] == "other" and shown["route"] == "odd" and shown["now"]["why"],
                "a waiting message tells where it goes now, and what it waits for", shown)
+        add_campaign(scene, "lost", "--group", "other", "--tag", "odd", people=8)
+        d.cli("server", "add", "x", "--host", "127.0.0.1", "--port", 1, "--tls", "none", "--group",
+              "other", "--from", "x@example.com")
+        d.cli("server", "pause", "x")
+        d.cli("campaign", "start", "lost")
+        reason = wait_for(lambda: d.report("lost")["state"] == "stalled" and
+                          "group other" in d.report("lost")["reason"] and
+                          d.report("lost")["reason"], 20, "stalled", every=0.3)
+        tap.ok("paused" in reason, "a stalled campaign names the group and what is the matter", reason)
+        tap.ok(d.json("campaign", "forecast", "lost")["bottleneck"].startswith("group other: "),
+               "so does the forecast")
         text = d.cli("queue", "summary")
         tap.ok("bulk" in text and "in " in text and "_" not in text.splitlines()[0],
                "the queue in words", text)

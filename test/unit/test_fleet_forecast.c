@@ -301,6 +301,29 @@ static void one_that_never_ends(void **state)
     bed_free(&b);
 }
 
+/* A part of it is led where nobody can send: that is named, not what the rest was held up by. */
+static void a_part_that_never_leaves_is_named(void **state)
+{
+    struct bed b;
+    struct forecast r;
+    struct forecast_class k[] = {
+        {.group_num = 1, .provider_name = "other", .lane = LANE_BULK, .from_domain = "", .n = 700},
+        {.group_num = 2, .provider_name = "other", .lane = LANE_BULK, .from_domain = "", .n = 30}};
+    (void)state;
+    bed_init(&b);
+    bed_simple(&b, STRATEGY_ROUND_ROBIN, 2, NULL);
+    forecast(&b, &(struct ask_for){.classes = k, .n_classes = 2}, &r);
+    assert_false(r.ends);
+    assert_int_equal(r.sent, 700);
+    assert_int_equal(r.stuck_group, 2);
+    assert_true(r.stuck[0]);
+    forecast_free(&r);
+    forecast(&b, &(struct ask_for){.classes = k, .n_classes = 1}, &r);
+    assert_true(r.ends && !r.stuck[0]);
+    forecast_free(&r);
+    bed_free(&b);
+}
+
 /* ---- batches against single messages */
 
 static void batches_end_when_single_messages_do(void **state)
@@ -490,6 +513,7 @@ int main(void)
         cmocka_unit_test(a_provider_binds_its_part_only),
         cmocka_unit_test(others_share_the_servers),
         cmocka_unit_test(one_that_never_ends),
+        cmocka_unit_test(a_part_that_never_leaves_is_named),
         cmocka_unit_test(batches_end_when_single_messages_do),
         cmocka_unit_test(what_is_forecast_happens),
     };
