@@ -81,6 +81,7 @@ static const char *title_of(int status)
     case 413: return "Too large";
     case 415: return "Unsupported media type";
     case 422: return "Refused";
+    case 429: return "Too many requests";
     case 501: return "Not implemented";
     case 503: return "Try again later";
     case 507: return "No space left";

@@ -37,10 +37,11 @@ struct http_route {
 
 /* Who asks. */
 struct http_caller {
-    bool is_local;  /* by the Unix socket: everything is allowed */
-    char name[100]; /* "user:NAME" of this machine, "key:NAME", "public" */
-    bool is_test;   /* a pf_test_ key: rendered, never leaves */
-    json_t *groups; /* names a key may use; NULL: all */
+    bool is_local;    /* by the Unix socket: everything is allowed */
+    char name[100];   /* "user:NAME" of this machine, "login:NAME", "key:NAME", "public" */
+    bool is_test;     /* a pf_test_ key: rendered, never leaves */
+    json_t *groups;   /* names a key may use; NULL: all */
+    char session[64]; /* the token of a login; "": none */
 };
 
 struct http_pair {

@@ -19,6 +19,7 @@ struct web {
     const struct api_web_config *config;
     char *db_path;
     struct link_client *link;
+    struct throttle *throttle; /* of logins */
     struct queue *fast, *slow; /* requests for the workers */
     atomic_bool is_stopping;
     pthread_mutex_t keys_lock;

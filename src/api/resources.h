@@ -146,4 +146,14 @@ void on_public_unsubscribe_page(struct http_request *r);
 void on_public_unsubscribe(struct http_request *r);
 void on_public_view(struct http_request *r);
 
+/* users.c */
+void on_users_list(struct http_request *r);
+void on_users_create(struct http_request *r);
+void on_users_set(struct http_request *r);
+void on_users_revoke(struct http_request *r);
+void on_sessions_create(struct http_request *r);
+void on_sessions_remove(struct http_request *r);
+void on_audit_list(struct http_request *r);
+void on_audit_verify(struct http_request *r);
+
 #endif

@@ -148,6 +148,15 @@ const struct http_route http_routes[] = {
     {HTTP_POST, "/v1/keys", on_keys_make, "keys:write", JSON, false},
     {HTTP_DELETE, "/v1/keys/{}", on_keys_remove, "keys:write", 0, false},
 
+    {HTTP_GET, "/v1/users", on_users_list, "users:write", 0, false},
+    {HTTP_POST, "/v1/users", on_users_create, "users:write", JSON, true},
+    {HTTP_PATCH, "/v1/users/{}", on_users_set, "users:write", JSON, true},
+    {HTTP_DELETE, "/v1/users/{}", on_users_revoke, "users:write", 0, false},
+    {HTTP_POST, "/v1/sessions", on_sessions_create, "", 4096, true},
+    {HTTP_DELETE, "/v1/sessions", on_sessions_remove, NULL, 0, false},
+    {HTTP_GET, "/v1/audit", on_audit_list, "audit:read", 0, false},
+    {HTTP_GET, "/v1/audit:verify", on_audit_verify, "audit:read", 0, true},
+
     {HTTP_GET, "/livez", on_health_live, "", 0, false},
     {HTTP_GET, "/readyz", on_health_ready, "", 0, false},
     {HTTP_GET, "/metrics", on_health_metrics, "reports:read", 0, false},

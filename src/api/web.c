@@ -4,6 +4,7 @@
 #include "api/web.h"
 
 #include "api/inner.h"
+#include "api/throttle.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -169,6 +170,7 @@ static struct web *web_new(const struct api_web_config *config)
     w->db_path = alloc_copy(path);
     snprintf(path, sizeof(path), "%s/link.sock", config->data_dir);
     w->link = link_client_new(path, LINK_CALLS);
+    w->throttle = throttle_new();
     w->fast = queue_new(FAST_QUEUE, NULL, NULL);
     w->slow = queue_new(SLOW_QUEUE, NULL, NULL);
     pthread_mutex_init(&w->keys_lock, NULL);
@@ -180,6 +182,7 @@ static void web_free(struct web *w)
     queue_free(&w->fast);
     queue_free(&w->slow);
     link_client_free(&w->link);
+    throttle_free(&w->throttle);
     pthread_mutex_destroy(&w->keys_lock);
     free(w->db_path);
     free(w);

@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "engine/admin_parts.h"
+#include "engine/auditing.h"
 #include "feedback/provider.h"
 #include "store/accept.h"
 #include "store/db.h"
@@ -16,12 +17,25 @@
 
 #define COMMIT_US 2000 /* for the end of a bite: sums, memberships, pages to the log */
 
-static const struct admin_noun *const nouns[] = {
-    &admin_servers,     &admin_groups,    &admin_lists,           &admin_contacts,
-    &admin_templates,   &admin_campaigns, &admin_campaign_starts, &admin_suppressions,
-    &admin_messages,    &admin_keys,      &admin_system,          &admin_warmups,
-    &admin_quarantines, &admin_routes,    &admin_reputation,      &admin_failovers,
-    &admin_limits,      &admin_domains};
+static const struct admin_noun *const nouns[] = {&admin_servers,
+                                                 &admin_groups,
+                                                 &admin_lists,
+                                                 &admin_contacts,
+                                                 &admin_templates,
+                                                 &admin_campaigns,
+                                                 &admin_campaign_starts,
+                                                 &admin_suppressions,
+                                                 &admin_messages,
+                                                 &admin_keys,
+                                                 &admin_system,
+                                                 &admin_warmups,
+                                                 &admin_quarantines,
+                                                 &admin_routes,
+                                                 &admin_reputation,
+                                                 &admin_failovers,
+                                                 &admin_limits,
+                                                 &admin_domains,
+                                                 &admin_users};
 
 static const struct admin_entry *find(const char *op)
 {
@@ -105,6 +119,9 @@ void admin_execute(struct admin_context *c, const char *op, json_t *args, struct
         a->ok = run_dry(c, entry, args, tail, a);
     else
         a->ok = entry->run(c, args, tail, &a->data, &a->error);
+    bool is_done = a->ok && !c->again && !entry->reads_only;
+    if (is_done && !(entry->can_dry_run && json_is_true(json_object_get(a->data, "dry_run"))))
+        a->ok = auditing_note(c, op, args, &a->error);
     if (!a->ok) {
         json_decref(a->data);
         a->data = NULL;

@@ -23,6 +23,8 @@ static const char *const scopes[] = {"messages:send",
                                      "suppressions:write",
                                      "reports:read",
                                      "keys:write",
+                                     "users:write",
+                                     "audit:read",
                                      "system:write",
                                      "*",
                                      NULL};
@@ -42,7 +44,7 @@ static bool add_scope(void *arg, const char *scope, struct err *e)
         return err_set(e, ERR_INVALID,
                        "scope: \"%.60s\" is none of messages:send, messages:read, campaigns:, "
                        "contacts:, templates:, servers:, suppressions: (each read or write), "
-                       "reports:read, keys:write, system:write, *",
+                       "reports:read, keys:write, users:write, audit:read, system:write, *",
                        scope);
     if (k->n_scopes >= KEYS_SCOPES_MAX)
         return err_set(e, ERR_INVALID, "scope: over %d scopes", KEYS_SCOPES_MAX);

@@ -261,6 +261,8 @@ static bool run_aside(struct core *c, struct link_request *r)
         isolate_start(c, r);
     else if (str_is(str_of(r->op), "log.patterns"))
         look_start(c, r, look_patterns, NULL);
+    else if (str_is(str_of(r->op), "audit.verify"))
+        look_start(c, r, look_audit, NULL);
     else if (str_is(str_of(r->op), "server.evidence"))
         evidence_start(c, r);
     else if (str_is(str_of(r->op), "live.forecast"))

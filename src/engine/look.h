@@ -29,6 +29,7 @@ void look_start(struct core *c, struct link_request *r, look_work *work, struct 
 
 /* The kinds of looking. */
 look_work look_patterns; /* {"since","server","limit"}: replies by shape */
+look_work look_audit;    /* {}: is the audit log whole? */
 look_work look_evidence; /* {"name","since"}: a bundle about one server */
 
 /* Takes the server's settings, for what must not be shown, and starts look_evidence. */

@@ -128,6 +128,9 @@ bool report_message_body(struct db *db, uint64_t id, struct buf *out, bool *spoo
 /* Counts by lane and state; live: the data of core's live.queue, or NULL. */
 bool report_queue(struct db *db, const json_t *live, int64_t wall_ms, json_t **out,
                   struct err *e) MUST_USE;
+bool report_users(struct db *db, const struct report_page *p, json_t **out, struct err *e) MUST_USE;
+/* The newest without a cursor, in the order they came. */
+bool report_audit(struct db *db, const struct report_page *p, json_t **out, struct err *e) MUST_USE;
 bool report_keys(struct db *db, const struct report_page *p, json_t **out, struct err *e) MUST_USE;
 /* Oldest first after the event id `after`; newest page when there is no `after`. */
 bool report_events(struct db *db, const struct report_page *p, json_t **out,
