@@ -34,7 +34,7 @@ static bool check_session(struct http_request *r, struct db *db, struct str toke
         return err_set(e, ERR_NOT_ALLOWED, "a user with the role %s may not do this (%s)",
                        user_role_name(u.role), r->route->scope);
     }
-    snprintf(r->caller.name, sizeof(r->caller.name), "user:%.80s", u.name);
+    snprintf(r->caller.name, sizeof(r->caller.name), "login:%.80s", u.name);
     str_copy(token, r->caller.session, sizeof(r->caller.session));
     return true;
 }

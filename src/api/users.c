@@ -104,7 +104,7 @@ static bool open_session(struct http_request *r, const struct user *u, json_t **
 {
     char token[USERS_TOKEN_MAX], until[40], *actor = r->caller.name;
     users_token(token);
-    snprintf(actor, sizeof(r->caller.name), "user:%.80s", u->name);
+    snprintf(actor, sizeof(r->caller.name), "login:%.80s", u->name);
     json_t *args = json_pack("{s:s, s:s}", "name", u->name, "token", token);
     bool ok = call_data(r, "session.create", args, STR_NONE, CALL_MS, data_out, e);
     json_decref(args);

@@ -1,4 +1,4 @@
-/* Commands: looking on and keys. Their place in help is that of their table in commands.c. */
+/* Commands: looking on, keys, people. Their place in help is that of their table in commands.c. */
 #include "main/table.h"
 
 /* clang-format off */
@@ -8,6 +8,18 @@ static const struct option key_create_options[] = {
     OPT(ARG_NAME, "group", "G", "group", "may send by this group only", .flags = OPT_REPEAT),
     OPT(ARG_TIME, "expires", "T", NULL, "not valid after this time, or in 90d as 90d"),
     FLAG("test", "test", "a test key (pf_test_...): what it submits is rendered and never leaves"), END};
+#define ROLES "viewer|sender|admin|owner"
+static const struct option user_create_options[] = {
+    OPT(ARG_CHOICE, "role", "R", "role", "viewer looks, sender sends too, admin runs the fleet too, owner lets people in too",
+        .choices = ROLES, .flags = OPT_REQUIRED),
+    OPT(ARG_FILE, "password-file", "F", NULL, "file with the password; - is standard input", .flags = OPT_REQUIRED), END};
+static const struct option user_set_options[] = {
+    OPT(ARG_CHOICE, "role", "R", "role", "another role", .choices = ROLES),
+    OPT(ARG_FILE, "password-file", "F", NULL, "file with another password; - is standard input"), END};
+static const struct option user_test_options[] = {
+    OPT(ARG_FILE, "password-file", "F", NULL, "file with the password; - is standard input", .flags = OPT_REQUIRED), END};
+static const struct option audit_options[] = {
+    OPT(ARG_COUNT, "limit", "N", NULL, "the newest N", RANGE(1, INT32_MAX)), END};
 static const struct option events_options[] = {
     OPT(ARG_TEXT, "after", "ID", NULL, "begin behind this event (default: with new ones)"),
     OPT(ARG_COUNT, "limit", "N", NULL, "end after N events", RANGE(1, INT32_MAX)), END};
@@ -38,6 +50,15 @@ const struct command commands_watch[] = {
     COMMAND("key", "create", "NAME", cmd_key_create, key_create_options, CLIENT, "make an API key; it is shown once", NULL),
     COMMAND("key", "list", "", cmd_key_list, NULL, CLIENT, "all API keys, without the secret", NULL),
     COMMAND("key", "revoke", "NAME", cmd_key_revoke, NULL, ASKS, "take an API key back", NULL),
+    COMMAND("user", "create", "NAME", cmd_user_create, user_create_options, CLIENT, "let somebody log in", "The password comes from --password-file (- is standard input); 12 characters at least."),
+    COMMAND("user", "list", "", cmd_user_list, NULL, CLIENT, "who may log in, and their roles", NULL),
+    COMMAND("user", "set", "NAME", cmd_user_set, user_set_options, CLIENT, "another role or password; logins end", NULL),
+    COMMAND("user", "revoke", "NAME", cmd_user_revoke, NULL, ASKS, "let somebody in no more, at once", NULL),
+    COMMAND("user", "test", "NAME", cmd_user_test, user_test_options, CLIENT, "is this the password?", NULL),
+    COMMAND("audit", "list", "", cmd_audit_list, audit_options, CLIENT, "what was changed, when and by whom",
+        "Every change that was asked for, newest last. --json shows what was asked (without secrets)."),
+    COMMAND("audit", "verify", "", cmd_audit_verify, NULL, CLIENT, "is the audit log as it was written?",
+        "Exit status 1 when a row was changed, put in or taken out."),
     COMMAND("log", "tail", "", cmd_log_tail, log_tail_options, CLIENT, "the newest attempts: when, server, verdict, recipient, reply",
         "Example:\n  postfleet log tail --follow --verdict blocked --server ses1"),
     COMMAND("log", "search", "", cmd_log_search, log_search_options, CLIENT, "attempts by server, verdict, campaign, recipient, time or text, newest first", NULL),
