@@ -316,7 +316,7 @@ static bool pick_for(struct core *c, struct class *k)
                     .provider = k->provider,
                     .campaign_num = k->campaign_num,
                     .credential_num = k->credential_num,
-                    .size = k->size_log ? UINT64_C(1) << k->size_log : 0,
+                    .size = k->size_log ? size_of(j) : 0,
                     .needs_utf8 = k->needs_utf8,
                     .home = k->home,
                     .engagement = j->engagement,
