@@ -147,11 +147,13 @@ static uint32_t credit_of(struct core *c, const struct owner *o)
     return left < HOUR_MS ? 8 : left < 6 * HOUR_MS ? 4 : left < 24 * HOUR_MS ? 2 : 1;
 }
 
+/* A class has one message a turn, or, by chance, a few: as strict as the servers' own turns, the
+ * two could fall in step, and each mailbox provider would be one server's. */
 static void next_turn(struct core *c, struct class *k)
 {
     struct owner *o = k->owner;
     struct turn *t = o->turn;
-    if (k->is_runnable)
+    if (k->is_runnable && rand_below(&c->rand, 2))
         to_end(&o->classes, &k->link);
     if (o->credit > 1) {
         o->credit--;
