@@ -3,6 +3,7 @@
 #include "engine/routing.h"
 #include "base/alloc.h"
 #include "engine/state.h"
+#include "mail/addr.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -86,6 +87,18 @@ static json_t *rejected(struct core *c, const struct server_reason *r, size_t n,
     return out;
 }
 
+/* The server that its recipient sticks to, as the class of a message has it. */
+static uint16_t home_of(struct core *c, uint32_t group_num, struct str to)
+{
+    char key[ADDR_MAX + 1];
+    struct addr a;
+    struct err none;
+    if (!addr_parse(to, &a, &none))
+        return 0;
+    addr_key(&a, key);
+    return fleet_home(c->fleet, group_num, hash_bytes(key, strlen(key), 0));
+}
+
 /* Of the group ("a rule names it"), and of the server, or what everything waits for. */
 static json_t *why_of(const struct route_choice *choice, const struct pick *p)
 {
@@ -110,6 +123,7 @@ bool routing_explain(struct core *c, const json_t *args, json_t **out, struct er
                     .campaign_num = q.facts.campaign_num,
                     .credential_num = q.facts.credential_num,
                     .size = q.facts.size,
+                    .home = home_of(c, choice.group_num, text(args, "to")),
                     .engagement = (uint8_t)q.facts.engagement};
     memcpy(a.country, q.facts.country, sizeof a.country);
     struct server_reason *reasons = alloc_many(struct server_reason, SERVERS_MAX);
