@@ -157,7 +157,7 @@ static void tick(void *arg)
     mailboxes_second(c);
     for (size_t i = 0; i < c->n_outlets; i++)
         if (c->outlets[i])
-            outlet_dirty(c->outlets[i]);
+            outlet_second(c->outlets[i]);
     if (boot - minutes >= ANCHOR_MS) {
         minutes = boot;
         post_anchor(c);

@@ -108,6 +108,13 @@ static bool drop_dead(struct core *c, struct job *j)
     return dead;
 }
 
+void outlet_second(struct outlet *o)
+{
+    for (int l = 0; l < LANE_COUNT; l++)
+        list_each_safe(it, &o->backlog[l]) drop_dead(o->core, list_entry(it, struct job, link));
+    outlet_dirty(o);
+}
+
 /* The first of a lane that can go: one whose group, campaign or provider has no room in its pace
  * now lets others pass, and goes before nobody does only when its dot need not wait long. */
 static struct job *head_of(struct outlet *o, enum lane lane)

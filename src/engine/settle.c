@@ -467,7 +467,8 @@ void settle_hold(struct job *j, const char *why)
 
 void settle_postpone(struct job *j, int64_t due, const char *why)
 {
-    struct step st = {.kind = STEP_LATER, .due = due};
+    int64_t ends = j->item->expires_at ? j->item->expires_at : INT64_MAX;
+    struct step st = {.kind = STEP_LATER, .due = MIN(due, ends)};
     struct entry *x = begin_outcome(j, OUTCOME_LATER, MESSAGE_QUEUED);
     uint16_t kept = j->item->keep_server;
     j->outlet = NULL;

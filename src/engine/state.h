@@ -406,6 +406,8 @@ void outlet_dirty(struct outlet *o);
 bool outlet_offer(struct outlet *o, struct session *s);
 void outlet_pump(struct outlet *o);
 void outlet_return_backlog(struct outlet *o);
+/* To be pumped; what is not to go any more (its time is over, say) does not wait for that. */
+void outlet_second(struct outlet *o);
 /* Steady ms of the oldest unanswered dot; 0: none. */
 int64_t outlet_waiting_since(const struct outlet *o);
 void outlet_unstick(struct outlet *o);
