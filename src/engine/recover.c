@@ -128,6 +128,7 @@ static void later(struct recovery *x, struct outcome *o, enum verdict v, bool is
     struct step st;
     retry_round_over(&ask, core_steady(x->core), &st);
     o->kind = OUTCOME_LATER;
+    o->queue_why = o->a.why;
     o->due = is_resend ? core_steady(x->core) + 60000 : st.due;
     o->attempts += !is_resend;
     o->resends += is_resend;
