@@ -50,8 +50,8 @@ MUTANTS = {
         "src/fleet/health.c", "    f->common_probe_at = now_ms + COMMON_PROBE_MS;\n",
         "    f->common_probe_at = now_ms + 60 * COMMON_PROBE_MS;\n"),
     "no pause between messages": (
-        "src/engine/session.c", "        s->next_at = loop_now_ms(s->core->loop) + pause;",
-        "        s->next_at = loop_now_ms(s->core->loop) + pause / 2;"),
+        "src/engine/session.c", "loop_now_ms(s->core->loop) + pause + 1;",
+        "loop_now_ms(s->core->loop) + pause / 2;"),
     "an outcome of the journal is forgotten": (
         "src/engine/recover.c", "        if (r->kind == JOURNAL_OUTCOME)\n",
         "        if (r->kind == JOURNAL_OUTCOME && x == NULL)\n"),
