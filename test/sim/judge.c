@@ -132,7 +132,7 @@ static void judge_tale(uint64_t id, const struct tale *t)
 
 static void judge_people(void)
 {
-    uint32_t *taken = alloc_many(uint32_t, PEOPLE_MAX);
+    uint32_t *taken = alloc_many(uint32_t, W->n_people + 1);
     for (uint32_t i = 0; i < W->n_mails; i++)
         taken[W->mails[i].person] += W->mails[i].accepted;
     for (uint32_t i = 0; i < W->n_people; i++) {
@@ -219,8 +219,8 @@ static void judge_ledger(void)
 
 static bool may_lose_replies(void)
 {
-    static const enum verb losing[] = {VERB_SLOW,   VERB_DROP_DOT, VERB_LOSE_DOT,
-                                       VERB_VANISH, VERB_REFUSE,   VERB_HOURLY};
+    static const enum verb losing[] = {VERB_SLOW,   VERB_DROP_DOT, VERB_LOSE_DOT, VERB_VANISH,
+                                       VERB_REFUSE, VERB_HOURLY,   VERB_AHEAD};
     for (uint32_t i = 0; i < W->n_servers; i++)
         for (uint32_t k = 0; k < W->servers[i].n_behaviours; k++)
             for (size_t v = 0; v < countof(losing); v++)
@@ -266,6 +266,7 @@ bool judge(char *out, size_t size)
     judge_ledger();
     judge_limits(found);
     judge_fleet(j.db, found);
+    judge_time(j.db, found);
     judge_cause();
     free_tales();
     db_close(&j.db);

@@ -214,7 +214,7 @@ static void judge_told(struct db *db)
     for (uint32_t i = 0; i < W->n_servers; i++)
         taken += n_of[i];
     if (taken != W->n_people)
-        found("%u of %u got their mail beside a server that lies", taken, W->n_people);
+        found("%u of %u got their mail, beside a server that could not", taken, W->n_people);
     struct stmt *s = db_stmt(db, "SELECT COUNT(*) FROM suppression", &e);
     if (s && db_step(s, &row, &e) && row && db_i64(s, 0))
         found("%lld are suppressed on the word of a server that lies", (long long)db_i64(s, 0));

@@ -8,167 +8,33 @@
 #include "base/buf.h"
 #include "model/campaign.h"
 #include "store/db.h"
+#include "store/reports.h"
 
 #include <jansson.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-static const char *const domains[] = {"gmail.com",   "outlook.com", "yahoo.com", "example.net",
-                                      "example.com", "icloud.com",  "gmx.de",    "example.org"};
-
 static void address_of(uint32_t person, char *out, size_t size)
 {
-    snprintf(out, size, "p%06u@%s", person, domains[person % countof(domains)]);
+    snprintf(out, size, "p%06u@%s", person, sim_domains[person % DOMAINS]);
 }
 
-static bool do_call(const char *op, json_t *args, struct str tail, json_t **data_out)
+bool script_call(const char *op, void *args, struct str tail, void **data_out)
 {
     char why[300];
     if (!args)
         world_fail("script: arguments of %s", op);
-    if (user_call(op, args, tail, (void **)data_out, why, sizeof why))
+    if (user_call(op, args, tail, data_out, why, sizeof why))
         return true;
     world_trace("refused: %s", why);
     return false;
 }
 
-static void must_call(const char *op, json_t *args)
+void script_must(const char *op, void *args)
 {
-    if (!do_call(op, args, STR_NONE, NULL))
+    if (!script_call(op, args, STR_NONE, NULL))
         world_fail("%s failed", op);
-}
-
-/* ---- setting up */
-
-static const char *group_name(uint32_t i)
-{
-    return W->groups[i].name;
-}
-
-static void add_group(const struct vgroup *g)
-{
-    json_t *args =
-        json_pack("{s:s, s:s, s:s, s:s}", "name", g->name, "strategy", g->strategy, "at_limit",
-                  g->spill ? "spill" : "wait", "shares", g->elastic ? "elastic" : "exact");
-    if (g->sticky)
-        json_object_set_new(args, "sticky", json_string("recipient"));
-    if (g->rotate) {
-        json_object_set_new(args, "rotate_active", json_integer(g->rotate));
-        json_object_set_new(args, "rotate_every", json_string("20s"));
-    }
-    if (g->fallback >= 0)
-        json_object_set_new(args, "fallback", json_array());
-    for (int32_t i = g->fallback; i >= 0; i = W->groups[i].fallback)
-        json_array_append_new(json_object_get(args, "fallback"),
-                              json_string(group_name((uint32_t)i)));
-    must_call("group.add", args);
-}
-
-static void set_number(json_t *args, const char *name, uint64_t n)
-{
-    if (n)
-        json_object_set_new(args, name, json_integer((json_int_t)n));
-}
-
-static void add_server(const struct vserver *s)
-{
-    json_t *args =
-        json_pack("{s:s, s:s, s:i, s:s, s:s, s:s, s:s}", "name", s->name, "host", "127.0.0.1",
-                  "port", (int)s->port, "tls", s->starttls ? "starttls" : "none", "from",
-                  "Shop <hello@shop.example>", "connect_timeout", "10s", "reply_timeout", "30s");
-    json_object_set_new(args, "group", json_array());
-    if (s->starttls)
-        json_object_set_new(args, "tls_verify", json_string("none"));
-    if (s->login) {
-        json_object_set_new(args, "user", json_string("shop"));
-        json_object_set_new(args, "password", json_string("secret"));
-    }
-    if (s->spread)
-        json_object_set_new(args, "spread", json_string("even"));
-    if (s->all_attempts)
-        json_object_set_new(args, "counts", json_string("attempts"));
-    if (s->calendar)
-        json_object_set_new(args, "calendar", json_string("UTC"));
-    set_number(args, "per_second", s->per_second);
-    set_number(args, "per_minute", s->per_minute);
-    set_number(args, "per_hour", s->per_hour);
-    set_number(args, "per_day", s->per_day);
-    set_number(args, "max_connections", s->max_connections);
-    set_number(args, "max_messages_per_connection", s->max_messages);
-    if (s->pause_us) {
-        char text[24];
-        snprintf(text, sizeof text, "%lldms", (long long)s->pause_us / 1000);
-        json_object_set_new(args, "pause_between", json_string(text));
-    }
-    must_call("server.add", args);
-    if (s->curve[0])
-        must_call("warmup.start", json_pack("{s:s, s:s}", "server", s->name, "curve", s->curve));
-}
-
-static void join(const struct vgroup *g, uint32_t i)
-{
-    must_call("server.set",
-              json_pack("{s:s, s:s, s:i, s:i}", "name", W->servers[g->servers[i]].name, "group",
-                        g->name, "weight", (int)g->weights[i], "priority", (int)g->tiers[i]));
-}
-
-static void row_add(struct buf *b, uint32_t person)
-{
-    char a[64];
-    address_of(person, a, sizeof a);
-    size_t n = strlen(a);
-    buf_addc(b, (char)(n >> 8));
-    buf_addc(b, (char)n);
-    buf_addstr(b, str_from(a, n));
-    buf_addstr(b, str_from("\0\0\0", 3));
-}
-
-static void import(const char *list, uint32_t first, uint32_t n)
-{
-    struct buf b;
-    buf_init(&b, 1u << 20);
-    for (uint32_t at = 0; at < n; at += 500) {
-        uint32_t bite = MIN(n - at, 500u);
-        b.n = 0;
-        for (uint32_t i = 0; i < bite; i++)
-            row_add(&b, first + at + i);
-        if (!do_call("people.import_rows",
-                     json_pack("{s:s, s:[], s:i}", "list", list, "fields", "n", (int)bite),
-                     buf_str(&b), NULL))
-            world_fail("the import failed");
-    }
-    buf_free(&b);
-}
-
-static void add_campaign(const struct vcampaign *c)
-{
-    char list[40];
-    snprintf(list, sizeof list, "list of %s", c->name);
-    must_call("list.add", json_pack("{s:s}", "name", list));
-    import(list, c->first, c->n);
-    must_call("campaign.create",
-              json_pack("{s:s, s:s, s:s, s:s, s:s}", "name", c->name, "list", list, "template",
-                        "letter", "group", group_name(c->group), "stream",
-                        c->is_priority ? "priority" : "bulk"));
-}
-
-static void set_up(void)
-{
-    for (uint32_t i = W->n_groups; i > 0; i--)
-        add_group(&W->groups[i - 1]);
-    for (uint32_t i = 0; i < W->n_servers; i++)
-        add_server(&W->servers[i]);
-    for (uint32_t i = 0; i < W->n_groups; i++)
-        for (uint32_t k = 0; k < W->groups[i].n_servers; k++)
-            join(&W->groups[i], k);
-    must_call("template.add",
-              json_pack("{s:s, s:s, s:s, s:s}", "name", "letter", "subject", "News for you", "text",
-                        "Hello.\n.. and goodbye: {{ unsubscribe_url }}\n", "html",
-                        "<p>Hello. <a href=\"{{ unsubscribe_url }}\">Leave</a></p>"));
-    for (uint32_t i = 0; i < W->n_campaigns; i++)
-        add_campaign(&W->campaigns[i]);
-    W->ready_us = W->boot_us;
 }
 
 /* ---- load */
@@ -183,25 +49,60 @@ static void start_campaign(struct vcampaign *c)
         world_fail("campaign.start: %s", why);
 }
 
+/* What rules look at; only where there are rules a message leaves its group to them. */
+static void draw_facts(struct person *p)
+{
+    p->is_single = true;
+    p->lane = world_chance(800) ? 0 : (uint8_t)world_below(3);
+    p->group = (uint8_t)world_below(W->n_groups);
+    if (W->routing.n == 0)
+        return;
+    p->group = world_chance(200) ? p->group : NO_GROUP;
+    p->tag = (uint8_t)world_below(countof(sim_tags));
+    p->is_big = world_chance(300);
+}
+
+static void add_text(json_t *args, uint32_t size)
+{
+    static const char line[] = "It is on its way, and this line says it once more.\n";
+    struct buf b;
+    buf_init(&b, 8u << 20);
+    do
+        buf_adds(&b, line);
+    while (b.n < size);
+    json_object_set_new(args, "text", json_stringn(b.p, b.n));
+    buf_free(&b);
+}
+
+static json_t *single_args(uint32_t n, struct person *p)
+{
+    char to[64];
+    address_of(n, to, sizeof to);
+    json_t *args = json_pack("{s:s, s:s, s:s, s:s}", "to", to, "from", "hello@shop.example",
+                             "subject", "Your order", "stream", sim_lanes[p->lane]);
+    add_text(args, p->is_big ? 30000 : W->singles_size);
+    if (p->group != NO_GROUP)
+        json_object_set_new(args, "group", json_string(W->groups[p->group].name));
+    if (p->tag)
+        json_object_set_new(args, "tag", json_string(sim_tags[p->tag]));
+    if (W->singles_for_us) {
+        p->expires_ms = (world_wall_us() + W->singles_for_us) / 1000;
+        json_object_set_new(args, "expires_at", json_integer(p->expires_ms));
+    }
+    return args;
+}
+
 static void send_single(void)
 {
     uint32_t n = W->singles_first + W->singles_sent++; /* never twice, whatever became of it */
     struct person *p = &W->people[n];
-    char to[64];
-    json_t *data = NULL;
-    static const char *const lanes[] = {"transactional", "priority", "bulk"};
-    address_of(n, to, sizeof to);
-    p->is_single = true;
-    p->lane = world_chance(800) ? 0 : (uint8_t)world_below(3);
-    p->group = (uint8_t)world_below(W->n_groups);
+    draw_facts(p);
+    p->has_key = W->with_key && world_chance(500);
     p->posted_us = W->boot_us;
-    p->is_posted = do_call("message.send",
-                           json_pack("{s:{s:s, s:s, s:s, s:s, s:s, s:s}}", "item", "to", to, "from",
-                                     "hello@shop.example", "subject", "Your order", "text",
-                                     "It is on its way.\n", "stream", lanes[p->lane], "group",
-                                     group_name(p->group)),
-                           STR_NONE, &data);
-    json_decref(data);
+    W->as_key = p->has_key;
+    p->is_posted =
+        script_call("message.send", json_pack("{s:o}", "item", single_args(n, p)), STR_NONE, NULL);
+    W->as_key = false;
 }
 
 /* ---- faults */
@@ -231,19 +132,45 @@ static void happen(struct fault_plan *f)
     }
 }
 
+/* ---- the user asks when it will end */
+
+static void foresee(void)
+{
+    json_t *facts = NULL, *answer = NULL;
+    struct err e;
+    if (!report_forecast_facts(script_db(), W->campaigns[0].name, &facts, &e))
+        world_fail("facts of the forecast: %s", e.text);
+    if (!script_call("live.forecast", facts, STR_NONE, (void **)&answer))
+        world_fail("the forecast is refused");
+    double seconds = json_real_value(json_object_get(answer, "seconds"));
+    if (seconds <= 0)
+        world_fail("the forecast sees no end: %s",
+                   json_string_value(json_object_get(answer, "bottleneck")));
+    W->foreseen_us = W->boot_us - W->ready_us + (int64_t)(seconds * 1e6);
+    if (W->verbose)
+        (void)json_dumpf(answer, stdout, JSON_INDENT(1));
+    json_decref(answer);
+}
+
 /* ---- is it over? */
 
-static bool is_done(void)
+struct db *script_db(void)
 {
     static struct db *db;
     char path[300];
     struct err e;
-    bool row = false;
-    int64_t left = 1;
     snprintf(path, sizeof path, "%s/postfleet.db", W->folder);
     if (!db && !db_open(path, DB_READ_ONLY, &db, &e))
         world_fail("script: %s", e.text);
-    struct stmt *s = db_stmt(db,
+    return db;
+}
+
+static bool is_done(void)
+{
+    struct err e;
+    bool row = false;
+    int64_t left = 1;
+    struct stmt *s = db_stmt(script_db(),
                              "SELECT (SELECT COUNT(*) FROM queue) + (SELECT COUNT(*) FROM lease "
                              "WHERE open = 1) + (SELECT COUNT(*) FROM campaign WHERE state = $1)",
                              &e);
@@ -289,6 +216,18 @@ static int64_t act(void)
         if (!W->faults[i].done)
             next = MIN(next, W->faults[i].at_us);
     }
+    for (uint32_t i = 0; i < W->n_edits; i++) {
+        if (!W->edits[i].done && now >= W->edits[i].at_us)
+            script_edit(&W->edits[i]);
+        if (!W->edits[i].done)
+            next = MIN(next, W->edits[i].at_us);
+    }
+    if (W->foreseen_at_us && !W->foreseen_us) {
+        if (now >= W->foreseen_at_us)
+            foresee();
+        else
+            next = MIN(next, W->foreseen_at_us);
+    }
     if (W->singles_sent < W->n_singles) {
         int64_t due = W->singles_from_us + W->singles_sent * W->singles_every_us;
         if (now >= due)
@@ -304,7 +243,7 @@ static void show_live(void)
     static const char *const looks[] = {"live.status", "live.queue", "live.fleet"};
     for (size_t i = 0; i < countof(looks); i++) {
         json_t *data = NULL;
-        (void)do_call(looks[i], json_object(), STR_NONE, &data);
+        (void)script_call(looks[i], json_object(), STR_NONE, (void **)&data);
         char *text = json_dumps(data, JSON_COMPACT);
         printf("%s: %s\n", looks[i], text);
         free(text);
@@ -317,7 +256,7 @@ void *script_run(void *arg)
     int64_t poll = 0;
     (void)arg;
     if (!W->ready_us)
-        set_up();
+        script_set_up();
     for (;;) {
         int64_t next = act(), now = W->boot_us - W->ready_us;
         if (now >= poll) {

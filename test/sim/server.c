@@ -20,6 +20,7 @@ struct smtp_peer {
     enum mode mode;
     size_t chunk_left, looked;
     bool chunk_is_last, has_mail, has_rcpt, is_closing;
+    bool is_ahead; /* the dot is answered already */
     uint32_t person, taken;
     int64_t ended_us; /* the last dot */
 };
@@ -124,6 +125,7 @@ static void note(struct smtp_peer *x, bool accepted, int code, int64_t sent_us)
                        .dot_us = sent_us,
                        .at_us = W->boot_us,
                        .server = (uint16_t)(x->s - W->servers),
+                       .group = witness_group(x->person, (uint32_t)(x->s - W->servers)),
                        .code = (uint16_t)code,
                        .accepted = accepted};
     if (!m->id)
@@ -167,7 +169,7 @@ static void end_of_data(struct smtp_peer *x, int64_t sent_us)
     } else if (uses_up(x, VERB_QUOTA, x->s->day_n)) {
         note(x, false, 550, sent_us);
         say(x, "550 5.4.5 Daily user sending quota exceeded");
-    } else if (b) {
+    } else if (b && !x->is_ahead) {
         note(x, false, (int)b->n, sent_us);
         snprintf(line, sizeof line, "%u %u.2.0 not now", b->n, b->n / 100);
         say(x, line);
@@ -175,11 +177,14 @@ static void end_of_data(struct smtp_peer *x, int64_t sent_us)
         note(x, true, 250, sent_us);
         x->taken++;
         x->s->most_messages = MAX(x->s->most_messages, x->taken);
-        say(x, "250 2.0.0 Ok: queued");
+        if (!x->is_ahead)
+            say(x, world_behaves(x->s, VERB_LIE) ? "250 5.1.1 Ok: accepted, and goes nowhere"
+                                                 : "250 2.0.0 Ok: queued");
         if (uses_up(x, VERB_PER_CONN, x->taken))
             say_and_close(x, "421 4.7.0 too many messages on this connection");
     }
     x->body.n = 0;
+    x->is_ahead = false;
 }
 
 /* ---- commands */
@@ -195,7 +200,7 @@ static void ehlo(struct smtp_peer *x)
         buf_adds(&b, "250-STARTTLS\r\n");
     if (x->s->login)
         buf_adds(&b, "250-AUTH PLAIN LOGIN\r\n");
-    buf_adds(&b, "250 SIZE 50000000");
+    buf_addf(&b, "250 SIZE %llu", x->s->max_size ? (unsigned long long)x->s->max_size : 50000000);
     buf_addc(&b, 0);
     say(x, b.p);
     buf_free(&b);
@@ -263,6 +268,9 @@ static void data(struct smtp_peer *x)
     x->mode = MODE_DATA;
     x->looked = 0;
     say(x, "354 go ahead");
+    x->is_ahead = world_behaves(x->s, VERB_AHEAD) != NULL;
+    if (x->is_ahead)
+        say(x, "250 2.0.0 Ok: queued");
 }
 
 static void bdat(struct smtp_peer *x, struct str line)

@@ -1,7 +1,9 @@
-/* Simulation by seed: `sim [--seeds N] [--first S] [--jobs J]` runs N seeds and prints a TAP line
- * each; `sim --seed S` runs one and prints all that happened; `--twice 1` runs each seed twice and
- * holds the traces against each other. A seed is a process that forks the engine again after each
- * crash; the world lies in memory that they share. */
+/* Simulation by seed: `sim [--seeds N] [--from S] [--jobs J]` runs N seeds and prints a TAP line
+ * each; `sim --seed S` runs one and prints all that happened; `--scene NAME` takes that scene for
+ * every seed; `--twice 1` runs each seed twice and holds the traces against each other; `--keep 1`
+ * leaves the engine's folder (database, journal) behind and names it. A seed is a
+ * process that forks the engine again after each crash; the world lies in memory that they share.
+ */
 #include "world.h"
 
 #include "base/log.h"
@@ -25,7 +27,8 @@
 #define TEXT_MAX    8000
 #define LOG_TAIL    3000
 
-static bool verbose, twice;
+static bool verbose, twice, keep;
+static const char *scene; /* NULL: the seed chooses */
 
 static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *ftw)
 {
@@ -150,21 +153,27 @@ static void show_log(FILE *out)
 
 static bool run_seed(uint64_t seed, char *text, size_t size)
 {
-    memset(W, 0, sizeof *W);
     W->verbose = verbose;
-    scenario_make(W, seed);
-    bool ok = make_folder() && run_to_the_end();
+    bool ok = scenario_make(seed, scene) && make_folder() && run_to_the_end();
     if (ok)
         return judge(text, size);
     snprintf(text, size, "  %s\n", W->problem);
     return false;
 }
 
+static bool new_world(void)
+{
+    if (W)
+        munmap(W, sizeof *W);
+    W = mmap(NULL, sizeof *W, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    return W != MAP_FAILED;
+}
+
 static bool again_the_same(uint64_t seed, char *text, size_t size)
 {
     uint64_t first = W->trace_hash;
     nftw(W->folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-    bool ok = run_seed(seed, text, size);
+    bool ok = new_world() && run_seed(seed, text, size);
     if (ok && W->trace_hash != first) {
         snprintf(text, size, "  the second run differs from the first: trace %016llx\n",
                  (unsigned long long)first);
@@ -180,14 +189,14 @@ static void explain(FILE *out, uint64_t seed, const char *text)
         fprintf(out, "# %.*s\n", (int)(end - line), line);
     }
     show_log(out);
-    fprintf(out, "# again, with all that happens: sim --seed %llu\n", (unsigned long long)seed);
+    fprintf(out, "# again, with all that happens: sim --seed %llu", (unsigned long long)seed);
+    fprintf(out, scene ? " --scene '%s'\n" : "\n", scene);
 }
 
 static bool one_seed(uint64_t seed, FILE *out)
 {
     static char text[TEXT_MAX];
-    W = mmap(NULL, sizeof *W, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (W == MAP_FAILED)
+    if (!new_world())
         return false;
     bool ok = run_seed(seed, text, sizeof text);
     if (ok && twice)
@@ -198,8 +207,10 @@ static bool one_seed(uint64_t seed, FILE *out)
     if (!ok)
         explain(out, seed, text);
     (void)fflush(out);
-    nftw(W->folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-    munmap(W, sizeof *W);
+    if (keep)
+        fprintf(out, "# its folder: %s\n", W->folder);
+    else
+        nftw(W->folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
     return ok;
 }
 
@@ -274,24 +285,33 @@ static uint64_t number(const char *text, const char *what)
 int main(int argc, char **argv)
 {
     const char *from_env = getenv("POSTFLEET_SIM_SEEDS");
-    uint64_t first = 1, seed = 0, seeds = from_env ? number(from_env, "POSTFLEET_SIM_SEEDS") : 200;
-    uint64_t jobs = 2, again = 0;
+    const char *first_env = getenv("POSTFLEET_SIM_FROM");
+    uint64_t first = first_env ? number(first_env, "POSTFLEET_SIM_FROM") : 1;
+    uint64_t seed = 0, seeds = from_env ? number(from_env, "POSTFLEET_SIM_SEEDS") : 200;
+    uint64_t jobs = 2, again = 0, keeps = 0;
     for (int i = 1; i < argc; i++) {
         const char *next = i + 1 < argc ? argv[i + 1] : NULL;
+        if (!strcmp(argv[i], "--scene") && next) {
+            scene = argv[++i];
+            continue;
+        }
         uint64_t *to = !strcmp(argv[i], "--seed")    ? &seed
                        : !strcmp(argv[i], "--seeds") ? &seeds
-                       : !strcmp(argv[i], "--first") ? &first
+                       : !strcmp(argv[i], "--from")  ? &first
                        : !strcmp(argv[i], "--jobs")  ? &jobs
                        : !strcmp(argv[i], "--twice") ? &again
+                       : !strcmp(argv[i], "--keep")  ? &keeps
                                                      : NULL;
         if (!to) {
             fprintf(stderr,
-                    "usage: sim [--seeds N] [--first S] [--jobs J] [--twice 1] | --seed S\n");
+                    "usage: sim [--seeds N] [--from S] [--jobs J] [--twice 1] [--scene NAME] | "
+                    "--seed S [--scene NAME] [--keep 1]\n");
             return 2;
         }
         *to = number(next, argv[i++]);
     }
     twice = again != 0;
+    keep = keeps != 0;
     if (seed) {
         verbose = true;
         return one_seed(seed, stdout) ? 0 : 1;

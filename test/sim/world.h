@@ -5,8 +5,9 @@
  *   world.c        the shared part, trace, steps, crashes     threads.c  time and threads
  *   world_loop.c   net/loop.h on virtual time                  world_conn.c  net/conn.h
  *   world_link.c   link/link.h: calls of the user              server.c   an SMTP server
- *   scenario.c     a seed becomes fleet, load and faults       script.c   what the user does
- *   judge.c        the properties                              sim.c      seeds, forks, TAP */
+ *   scenario.c, scene_*.c  a seed becomes fleet, load, faults  script*.c  what the user does
+ *   witness.c      sees each pick, asks for its explanation    rules.c    what routes ought to do
+ *   judge*.c       the properties                              sim.c      seeds, forks, TAP */
 #ifndef SIM_WORLD_H
 #define SIM_WORLD_H
 
@@ -21,8 +22,13 @@
 #define BEHAVIOURS_MAX 6
 #define CAMPAIGNS_MAX  4
 #define FAULTS_MAX     24
-#define MAILS_MAX      60000
-#define PEOPLE_MAX     8192
+#define RULES_MAX      6
+#define CONDS_MAX      2
+#define EDITS_MAX      6
+#define LIMITS_MAX     8
+#define DOMAINS        8
+#define MAILS_MAX      140000
+#define PEOPLE_MAX     131072
 #define PORT_FIRST     20000
 #define SECOND_US      INT64_C(1000000)
 #define MINUTE_US      (60 * SECOND_US)
@@ -48,19 +54,23 @@ enum verb {
     VERB_DOT,        /* every dot gets code n (share: of 1000) */
     VERB_BUSY,       /* 421 at the greeting */
     VERB_PER_CONN,   /* 421 after n messages on a connection */
+    VERB_LIE,        /* takes the dot with 250 and says in its text that the mail goes nowhere */
+    VERB_AHEAD, /* says 250 before it has the message, and nothing at the dot (share: of 1000) */
     VERB_COUNT
 };
 
 enum expect { /* what the scenario lets the judge ask for, beside what always holds */
-              EXPECT_DONE = 1 << 0,     /* nothing is open at the end */
-              EXPECT_SHARES = 1 << 1,   /* weights within 1 % */
-              EXPECT_ROUND = 1 << 2,    /* round robin: counts differ by one at most */
-              EXPECT_FALLBACK = 1 << 3, /* the order of groups */
-              EXPECT_SICK = 1 << 4,     /* server 0 loses its share and gets it back */
-              EXPECT_QUICK = 1 << 5,    /* transactional p95 under 100 ms beside bulk */
-              EXPECT_FLOOR = 1 << 6,    /* bulk keeps 5 % beside a flood of transactional */
-              EXPECT_WARM = 1 << 7,     /* server 0 warms up: never above the caps of its days */
-              EXPECT_TOLD = 1 << 8,     /* server 0 lies of its recipients: the others serve all */
+              EXPECT_DONE = 1 << 0,      /* nothing is open at the end */
+              EXPECT_SHARES = 1 << 1,    /* weights within 1 % */
+              EXPECT_ROUND = 1 << 2,     /* round robin: counts differ by one at most */
+              EXPECT_FALLBACK = 1 << 3,  /* the order of groups */
+              EXPECT_SICK = 1 << 4,      /* server 0 loses its share and gets it back */
+              EXPECT_QUICK = 1 << 5,     /* transactional p95 under 100 ms beside bulk */
+              EXPECT_FLOOR = 1 << 6,     /* bulk keeps 5 % beside a flood of transactional */
+              EXPECT_WARM = 1 << 7,      /* server 0 warms up: never above the caps of its days */
+              EXPECT_TOLD = 1 << 8,      /* server 0 lies of its recipients: the others serve all */
+              EXPECT_ENDS = 1 << 9,      /* all is done or given up by its deadline */
+              EXPECT_FORESEEN = 1 << 10, /* it ends within 5 % of what was forecast */
 };
 
 struct behaviour {
@@ -70,6 +80,8 @@ struct behaviour {
     uint32_t n;
 };
 
+struct db;
+
 struct vserver {
     uint16_t port, num; /* num: the engine's, known once it was added */
     char name[24];
@@ -78,10 +90,12 @@ struct vserver {
     struct behaviour behaviours[BEHAVIOURS_MAX];
     uint32_t n_behaviours;
     uint64_t per_second, per_minute, per_hour, per_day; /* as the engine is told */
-    bool calendar;                                      /* the day is UTC's */
+    const char *zone;                                   /* the day is this zone's; NULL: slides */
     bool spread;                                        /* evenly over the day */
     bool all_attempts;                                  /* its limits count refused ones too */
-    char curve[40];                                     /* of its warm-up; "": none */
+    char curve[120];                                    /* of its warm-up; "": none */
+    char gmail_curve[40];                               /* the same for one mailbox provider */
+    uint64_t max_size;                                  /* SIZE of its EHLO; 0: 50 MB */
     uint32_t max_connections, max_messages;
     int64_t pause_us; /* between messages on a connection */
     /* what it sees */
@@ -100,8 +114,10 @@ struct vgroup {
 
 struct vcampaign {
     char name[24];
-    uint32_t group, first, n; /* people */
-    int64_t start_us;
+    uint32_t group, first, n;      /* people */
+    int64_t start_us, deadline_us; /* since ready; deadline 0: none */
+    int64_t deadline_ms;           /* wall, as the engine was told */
+    uint8_t tag;                   /* index of sim_tags */
     bool is_priority;
     bool started; /* the engine said so */
 };
@@ -115,20 +131,80 @@ struct fault_plan {
     bool done;
 };
 
+enum cond { /* what a rule asks of a message */
+            COND_STREAM,
+            COND_TAG,
+            COND_PROVIDER, /* value: a domain of its own provider */
+            COND_DOMAIN,
+            COND_COUNTRY,
+            COND_ENGAGEMENT, /* classes 1 to value; 0: not known */
+            COND_SIZE,       /* over 20 KB */
+            COND_CAMPAIGN,
+            COND_LIST,
+            COND_CREDENTIAL,
+            COND_COUNT
+};
+
+struct vrule {
+    char name[16];
+    struct {
+        enum cond kind;
+        uint32_t value;
+    } conds[CONDS_MAX];
+    uint32_t n_conds, group;
+};
+
+struct vrouting { /* first match wins */
+    struct vrule rules[RULES_MAX];
+    uint32_t n;
+};
+
+enum edit_kind { EDIT_GROUP, EDIT_LAST, EDIT_REMOVE };
+
+struct edit { /* of a rule, while mail flows */
+    enum edit_kind kind;
+    int64_t at_us;
+    char rule[16];
+    uint32_t group;
+    bool done;
+};
+
+enum limit_of {
+    OF_GROUP,
+    OF_CAMPAIGN,
+    OF_CREDENTIAL,
+    OF_PROVIDER,       /* that of a domain */
+    OF_SERVER_PROVIDER /* num: server, domain */
+};
+
+struct vlimit { /* beside the servers' own */
+    enum limit_of of;
+    uint32_t num, domain;
+    uint64_t per_second, per_minute, per_hour, per_day;
+    const char *zone; /* the day is this zone's; NULL: slides */
+};
+
 struct mail { /* one dot that a server answered, or swallowed */
     uint64_t id;
     uint32_t person;
     int64_t dot_us, at_us; /* when the write with the dot was made; when the server decided */
     uint16_t server, code; /* code 0: no reply was given */
+    uint8_t group;         /* by which it was picked */
     uint32_t connection;
     bool accepted;
 };
 
+#define NO_GROUP 255
+
 struct person {
     bool is_single, is_posted; /* posted: the engine answered that it has it */
     uint64_t id;               /* of a single message: as answered */
-    uint8_t lane, group;
+    uint8_t lane, group;       /* of a single message; group NO_GROUP: as the routes say */
+    uint8_t campaign, tag, country, engagement; /* what rules look at */
+    bool is_big, has_key;                       /* over 20 KB; sent by the credential */
+    uint8_t picked_by[SERVERS_MAX];             /* by server: the group, and one; 0: not picked */
     int64_t posted_us;
+    int64_t expires_ms;           /* wall; 0: never */
     int64_t grey_us[SERVERS_MAX]; /* first try at a greylisting server */
 };
 
@@ -155,14 +231,23 @@ struct world {
     struct vcampaign campaigns[CAMPAIGNS_MAX];
     struct fault_plan faults[FAULTS_MAX];
     uint32_t n_servers, n_groups, n_campaigns, n_faults, n_people;
-    uint32_t n_singles, singles_first;
+    uint32_t n_singles, singles_first, singles_size; /* size 0: small */
     int64_t singles_from_us, singles_every_us;
+    int64_t singles_for_us;                /* they expire so long after they were sent; 0: never */
+    bool with_key;                         /* there is a credential */
+    bool as_key;                           /* the user's call comes by it */
+    struct vrouting routing, routing_next; /* in force; asked for */
+    bool routing_moves;                    /* either of the two may hold */
+    struct edit edits[EDITS_MAX];
+    struct vlimit limits[LIMITS_MAX];
+    uint32_t n_edits, n_limits;
     int64_t end_us;                                      /* the user stops the engine */
     unsigned expects;                                    /* bits of enum expect */
     int64_t sick_from_us, sick_to_us, back_us, quiet_us; /* EXPECT_SICK: of server 0, see judge */
     /* the script's place, kept over crashes */
     uint32_t set_up, singles_sent;
-    int64_t ready_us; /* set up; 0: not yet */
+    int64_t ready_us;                    /* set up; 0: not yet */
+    int64_t foreseen_at_us, foreseen_us; /* when it was asked for; what it said, since ready */
     bool is_over, was_done;
     char problem[700];
     /* what happened */
@@ -229,21 +314,39 @@ void smtp_peer_begin(struct smtp_peer *x); /* greets */
 void smtp_peer_input(struct smtp_peer *x, struct str bytes, int64_t sent_us);
 void smtp_peer_tls(struct smtp_peer *x); /* stands: the session begins anew */
 
+/* ---- witness.c: a mail of p's came to the server, which was picked for it by this group */
+uint8_t witness_group(uint32_t person, uint32_t server);
+
+/* ---- rules.c */
+extern const char *const sim_domains[DOMAINS], *const sim_providers[DOMAINS];
+extern const char *const sim_countries[4], *const sim_tags[4], *const sim_lanes[3];
+extern const char *const sim_key; /* the name of the credential */
+/* By which group the routes send p's message, by a reading of their own. */
+uint32_t rules_group(const struct vrouting *r, uint32_t person);
+void rules_edit(struct vrouting *r, const struct edit *e);
+
 /* ---- world_link.c: a call of the user, from a thread of the world; false: *why_out says it */
 bool user_call(const char *op, void *args_json, struct str tail, void **data_json_out,
                char *why_out, size_t why_size);
 
 /* ---- script.c */
 void *script_run(void *arg);
+bool script_call(const char *op, void *args_json, struct str tail, void **data_json_out);
+void script_must(const char *op, void *args_json);
+struct db *script_db(void); /* to read */
 
-/* ---- scenario.c */
-void scenario_make(struct world *w, uint64_t seed);
+/* ---- script_setup.c: what the user does before mail flows, and to the routes while it does */
+void script_set_up(void);
+void script_edit(struct edit *e);
+
+/* ---- scenario.c; scene: its name, or NULL: the seed chooses. False: there is none of that name */
+bool scenario_make(uint64_t seed, const char *scene);
 
 /* ---- judge.c: false: texts say what broke */
 bool judge(char *out, size_t size);
 typedef void found_fn(const char *fmt, ...);
 void judge_limits(found_fn *found);
-struct db;
 void judge_fleet(struct db *db, found_fn *found);
+void judge_time(struct db *db, found_fn *found);
 
 #endif

@@ -51,14 +51,28 @@ static void begin(struct due *d)
     handler(handler_arg, k->request);
 }
 
+static void show_call(const char *op, const json_t *args)
+{
+    char *text = json_dumps(args, JSON_COMPACT);
+    printf("%12.6f user %s %.300s\n", (double)W->boot_us / 1e6, op, text ? text : "");
+    free(text);
+}
+
 bool user_call(const char *op, void *args_json, struct str tail, void **data_out, char *why_out,
                size_t why_size)
 {
     struct call k = {.request = alloc_one(struct link_request)};
     json_t *args = args_json ? args_json : json_object(), *data = NULL;
     struct err e = {0};
-    *k.request = (struct link_request){
-        .op = op, .args = args, .tail = tail, .actor = "simulation", .call = args};
+    char actor[40];
+    snprintf(actor, sizeof actor, "key:%s", sim_key);
+    *k.request = (struct link_request){.op = op,
+                                       .args = args,
+                                       .tail = tail,
+                                       .actor = W->as_key ? actor : "simulation",
+                                       .call = args};
+    if (W->verbose)
+        show_call(op, args);
     due_init(&k.due, begin);
     waiting = &k;
     due_post(&k.due);
