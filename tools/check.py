@@ -248,7 +248,8 @@ def parse_arguments():
     parser.add_argument("suites", nargs="*", metavar="suite", help=" ".join(SUITES))
     parser.add_argument("--only", metavar="NAME", help="only tests whose name contains NAME")
     parser.add_argument("--list", action="store_true", help="names the tests and ends")
-    parser.add_argument("--jobs", type=int, default=2, help="tests at a time (2)")
+    jobs = (os.cpu_count() or 1) + 1  # most tests wait for clocks and timeouts half of their time
+    parser.add_argument("--jobs", type=int, default=jobs, help=f"tests at a time ({jobs})")
     parser.add_argument("--seeds", type=int, metavar="N", help="seeds of the simulator (200)")
     options = parser.parse_args()
     if options.seeds:
