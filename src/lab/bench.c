@@ -347,11 +347,12 @@ static int run_one(const struct bench_options *o, const char *which, struct err 
         const char *name;
         int (*run)(const struct bench_options *o, struct err *e);
     } benches[] = {{"campaign", bench_campaign}, {"tls", bench_tls},       {"rtt", bench_rtt},
-                   {"pick", bench_pick},         {"import", bench_import}, {"start", bench_start}};
+                   {"pick", bench_pick},         {"import", bench_import}, {"start", bench_start},
+                   {"http", bench_http}};
     for (size_t i = 0; which && i < countof(benches); i++)
         if (!strcmp(benches[i].name, which))
             return benches[i].run(o, e);
-    err_set(e, ERR_INVALID, "name one of campaign, tls, rtt, pick, import, start");
+    err_set(e, ERR_INVALID, "name one of campaign, tls, rtt, pick, import, start, http");
     return -1;
 }
 

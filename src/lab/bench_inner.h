@@ -91,6 +91,7 @@ int bench_tls(const struct bench_options *o, struct err *e);
 int bench_rtt(const struct bench_options *o, struct err *e);
 int bench_pick(const struct bench_options *o, struct err *e);
 int bench_import(const struct bench_options *o, struct err *e);
+int bench_http(const struct bench_options *o, struct err *e);
 int bench_start(const struct bench_options *o, struct err *e);
 
 #endif
