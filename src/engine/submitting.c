@@ -3,6 +3,7 @@
  * repeated request of an impatient client, or of one that saw a crash, sends nothing twice. */
 #include "engine/submitting.h"
 #include "base/alloc.h"
+#include "base/check.h"
 #include "engine/admin_outgoing.h"
 #include "engine/drafts.h"
 #include "engine/state.h"
@@ -419,6 +420,20 @@ static bool read_body(struct submission *s, struct err *e)
     return read_recipients(s, e);
 }
 
+/* All that was asked for: of a mail as it is, recipients and the like stand beside it. */
+static void hash_request(struct submission *s)
+{
+    struct buf what;
+    json_t *item = json_object_get(s->request->args, "item");
+    char *text = item ? json_dumps(item, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+    buf_init(&what, 1u << 20);
+    bool fits = buf_adds(&what, s->request->op) && buf_adds(&what, text ? text : "");
+    check(fits); /* a query is a few KB */
+    idempotency_hash(buf_str(&what), s->request->tail, s->hash);
+    buf_free(&what);
+    free(text);
+}
+
 static void desk_work(struct pool_job *d)
 {
     struct submission *s = container_of(d, struct submission, desk);
@@ -428,7 +443,7 @@ static void desk_work(struct pool_job *d)
         return;
     }
     if (s->key.n)
-        idempotency_hash(str_of(s->request->op), s->request->tail, s->hash);
+        hash_request(s);
     if (!read_body(s, &e)) {
         fail(s, &e);
         return;

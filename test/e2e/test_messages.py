@@ -167,6 +167,13 @@ def test_idempotency(scene, api):
     arrived(scene, "once@shop.test")
     answer, said = post(mail("once@shop.test", text="other"), "k-1")
     tap.ok(answer.status == 422 and "Idempotency-Key" in said["detail"], "another body: 422", said)
+    raw = b"From: a@shop.example\r\n\r\nhi\r\n"
+
+    def post_raw(to):
+        return api.call("POST", f"/v1/messages?to={to}", raw, kind="message/rfc822",
+                        headers={"Idempotency-Key": "k-raw"})[0].status
+    tap.ok([post_raw("q1@shop.test"), post_raw("q1@shop.test"), post_raw("q2@shop.test")] ==
+           [202, 202, 422], "of a mail as it is, recipients count as part of the request")
     answer, _ = post(mail("gone@shop.test"), "k-2")
     api.call("DELETE", "/v1/suppressions/gone@shop.test")
     again, _ = post(mail("gone@shop.test"), "k-2")
