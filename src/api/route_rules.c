@@ -24,12 +24,7 @@ void on_routes_show(struct http_request *r)
 
 void on_routes_add(struct http_request *r)
 {
-    struct err e;
-    json_t *body = body_object(r, &e);
-    if (body)
-        call_core(r, 201, "route.add", body);
-    else
-        http_answer_error(r, &e);
+    call_with_body(r, 201, "route.add");
 }
 
 void on_routes_set(struct http_request *r)

@@ -8,7 +8,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-void on_servers_list(struct http_request *r)
+typedef bool list_report(struct db *db, const struct report_page *p, const json_t *live,
+                         json_t **out, struct err *e);
+typedef bool show_report(struct db *db, const char *name, const json_t *live, json_t **out,
+                         struct err *e);
+
+/* With what core says of the fleet now. */
+static void list(struct http_request *r, list_report *report)
 {
     struct err e;
     struct report_page p;
@@ -16,26 +22,31 @@ void on_servers_list(struct http_request *r)
     if (!read_page(r, &p))
         return;
     json_t *live = call_live(r, "live.fleet");
-    answer_report(r, report_servers(r->db, &p, live, &j, &e), &j, &e);
+    answer_report(r, report(r->db, &p, live, &j, &e), &j, &e);
     json_decref(live);
+}
+
+static void show(struct http_request *r, show_report *report)
+{
+    struct err e;
+    json_t *j = NULL, *live = call_live(r, "live.fleet");
+    answer_report(r, report(r->db, r->params[0], live, &j, &e), &j, &e);
+    json_decref(live);
+}
+
+void on_servers_list(struct http_request *r)
+{
+    list(r, report_servers);
 }
 
 void on_servers_show(struct http_request *r)
 {
-    struct err e;
-    json_t *j = NULL, *live = call_live(r, "live.fleet");
-    answer_report(r, report_server(r->db, r->params[0], live, &j, &e), &j, &e);
-    json_decref(live);
+    show(r, report_server);
 }
 
 void on_servers_add(struct http_request *r)
 {
-    struct err e;
-    json_t *body = body_object(r, &e);
-    if (body)
-        call_core(r, 201, "server.add", body);
-    else
-        http_answer_error(r, &e);
+    call_with_body(r, 201, "server.add");
 }
 
 static void act(struct http_request *r, const char *op, int status)
@@ -202,32 +213,17 @@ void on_servers_export(struct http_request *r)
 
 void on_groups_list(struct http_request *r)
 {
-    struct err e;
-    struct report_page p;
-    json_t *j = NULL;
-    if (!read_page(r, &p))
-        return;
-    json_t *live = call_live(r, "live.fleet");
-    answer_report(r, report_groups(r->db, &p, live, &j, &e), &j, &e);
-    json_decref(live);
+    list(r, report_groups);
 }
 
 void on_groups_show(struct http_request *r)
 {
-    struct err e;
-    json_t *j = NULL, *live = call_live(r, "live.fleet");
-    answer_report(r, report_group(r->db, r->params[0], live, &j, &e), &j, &e);
-    json_decref(live);
+    show(r, report_group);
 }
 
 void on_groups_add(struct http_request *r)
 {
-    struct err e;
-    json_t *body = body_object(r, &e);
-    if (body)
-        call_core(r, 201, "group.add", body);
-    else
-        http_answer_error(r, &e);
+    call_with_body(r, 201, "group.add");
 }
 
 void on_groups_set(struct http_request *r)

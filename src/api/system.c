@@ -72,12 +72,7 @@ void on_keys_list(struct http_request *r)
 /* Who may make keys may make any: the scope keys:write is worth all others. */
 void on_keys_make(struct http_request *r)
 {
-    struct err e;
-    json_t *body = body_object(r, &e);
-    if (body)
-        call_core(r, 201, "key.create", body);
-    else
-        http_answer_error(r, &e);
+    call_with_body(r, 201, "key.create");
 }
 
 void on_keys_remove(struct http_request *r)

@@ -26,12 +26,7 @@ void on_warmups_plans(struct http_request *r)
 
 void on_warmups_start(struct http_request *r)
 {
-    struct err e;
-    json_t *body = body_object(r, &e);
-    if (body)
-        call_core(r, 201, "warmup.start", body);
-    else
-        http_answer_error(r, &e);
+    call_with_body(r, 201, "warmup.start");
 }
 
 void on_warmups_stop(struct http_request *r)

@@ -157,6 +157,11 @@ bool note_event(struct admin_context *c, const char *kind, const char *subject, 
     return events_append(c->db, &ev, e);
 }
 
+json_t *answer_removed(const char *name)
+{
+    return json_pack("{s:s, s:b}", "name", name, "removed", 1);
+}
+
 static size_t room_for_one_more(size_t n, size_t cap)
 {
     return n < cap ? cap : MAX((size_t)8, cap * 2);

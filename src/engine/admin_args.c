@@ -122,6 +122,12 @@ bool args_need(json_t *args, const char *field, size_t max, const char **out, st
     return *out || err_set(e, ERR_INVALID, "%s: is needed", field);
 }
 
+bool args_only(json_t *args, const char *field, const char **out, struct err *e)
+{
+    return args_known(args, (const char *const[]){field, NULL}, e) &&
+           args_need(args, field, 4096, out, e);
+}
+
 bool args_name(json_t *args, const char *field, const char **out, struct err *e)
 {
     return args_need(args, field, 4096, out, e) && names_check_new(field, *out, e);

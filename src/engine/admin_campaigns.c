@@ -159,7 +159,7 @@ static bool run_remove(struct admin_context *c, json_t *args, struct str tail, j
     if (!args_known(args, only_name, e) || !args_need(args, "name", 4096, &name, e) ||
         !campaign_edit_remove(c->db, name, e) || !note_event(c, "campaign.removed", name, e))
         return false;
-    *data_out = json_pack("{s:s, s:b}", "name", name, "removed", 1);
+    *data_out = answer_removed(name);
     return true;
 }
 

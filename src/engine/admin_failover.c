@@ -299,8 +299,7 @@ static bool run_show(struct admin_context *c, json_t *args, struct str tail, jso
     struct group *g = NULL;
     struct failover *f = NULL;
     struct policy *p = NULL;
-    if (!args_known(args, (const char *const[]){"name", NULL}, e) ||
-        !args_need(args, "name", 4096, &name, e) || !groups_get(c->db, name, &g, e))
+    if (!args_only(args, "name", &name, e) || !groups_get(c->db, name, &g, e))
         return false;
     bool ok = failover_load(c->db, g->num, &f, e) && policy_compile(f, &p, e) &&
               failover_to_json(c, g, f, p, data_out, e);

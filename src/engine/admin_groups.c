@@ -145,12 +145,11 @@ static bool run_remove(struct admin_context *c, json_t *args, struct str tail, j
 {
     (void)tail;
     const char *name = NULL;
-    if (!args_known(args, (const char *const[]){"name", NULL}, e) ||
-        !args_need(args, "name", 4096, &name, e) || !groups_remove(c->db, name, c->wall_ms, e) ||
+    if (!args_only(args, "name", &name, e) || !groups_remove(c->db, name, c->wall_ms, e) ||
         !note_event(c, "group.removed", name, e))
         return false;
     c->changed.bits |= ADMIN_CHANGED_GROUPS;
-    *data_out = json_pack("{s:s, s:b}", "name", name, "removed", 1);
+    *data_out = answer_removed(name);
     return true;
 }
 

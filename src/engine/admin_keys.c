@@ -104,8 +104,7 @@ static bool run_revoke(struct admin_context *c, json_t *args, struct str tail, j
 {
     (void)tail;
     const char *name = NULL;
-    if (!args_known(args, (const char *const[]){"name", NULL}, e) ||
-        !args_need(args, "name", 4096, &name, e) || !keys_revoke(c->db, name, c->wall_ms, e) ||
+    if (!args_only(args, "name", &name, e) || !keys_revoke(c->db, name, c->wall_ms, e) ||
         !note_event(c, "key.revoked", name, e))
         return false;
     *data_out = json_pack("{s:s, s:b}", "name", name, "revoked", 1);

@@ -46,6 +46,8 @@ bool args_text(json_t *args, const char *field, size_t max, const char **out,
 /* As args_text, but must be there. */
 bool args_need(json_t *args, const char *field, size_t max, const char **out,
                struct err *e) MUST_USE;
+/* The one field that an operation takes; it must be there. */
+bool args_only(json_t *args, const char *field, const char **out, struct err *e) MUST_USE;
 /* May hold line breaks and tabs; STR_NONE when absent. */
 bool args_body(json_t *args, const char *field, size_t max, struct str *out,
                struct err *e) MUST_USE;
@@ -93,6 +95,8 @@ const char *actor_name(const struct admin_context *c, char out[ACTOR_MAX]);
 bool note_event(struct admin_context *c, const char *kind, const char *subject,
                 struct err *e) MUST_USE;
 
+/* {"name","removed"}, for what is gone now. */
+json_t *answer_removed(const char *name) MUST_USE;
 void changed_campaign(struct admin_context *c, uint32_t num);
 void changed_suppressed(struct admin_context *c, const char *key);
 void changed_message(struct admin_context *c, uint64_t id);

@@ -65,8 +65,7 @@ static bool run_list_remove(struct admin_context *c, json_t *args, struct str ta
     (void)tail;
     const char *name = NULL;
     bool done = false;
-    if (!args_known(args, (const char *const[]){"name", NULL}, e) ||
-        !args_need(args, "name", 4096, &name, e))
+    if (!args_only(args, "name", &name, e))
         return false;
     do
         if (!lists_remove(c->db, name, REMOVE_ROWS, &done, e))

@@ -113,10 +113,9 @@ static bool run_remove(struct admin_context *c, json_t *args, struct str tail, j
 {
     (void)tail;
     const char *name = NULL;
-    if (!args_known(args, (const char *const[]){"name", NULL}, e) ||
-        !args_need(args, "name", 4096, &name, e) || !templates_remove(c->db, name, e))
+    if (!args_only(args, "name", &name, e) || !templates_remove(c->db, name, e))
         return false;
-    *data_out = json_pack("{s:s, s:b}", "name", name, "removed", 1);
+    *data_out = answer_removed(name);
     return true;
 }
 

@@ -275,14 +275,7 @@ static bool add_attempt(struct bundle *b, const struct trouble_row *r)
 static bool on_row(void *arg, const struct trouble_row *r)
 {
     struct bundle *b = arg;
-    struct sighting x = {.reply = r->a.reply,
-                         .rule = r->a.rule,
-                         .enhanced = r->enhanced,
-                         .code = r->a.code,
-                         .verdict = r->a.verdict,
-                         .phase = r->a.phase,
-                         .at = r->a.at,
-                         .counts = true};
+    struct sighting x = look_sighting(r);
     b->refused++;
     count_verdict(b, r->a.verdict);
     (void)shapes_add(b->shapes, &x);

@@ -59,6 +59,19 @@ void look_start(struct core *c, struct link_request *r, look_work *work, struct 
     pool_submit(c->looks, &k->job);
 }
 
+struct sighting look_sighting(const struct trouble_row *r)
+{
+    return (struct sighting){.reply = r->a.reply,
+                             .rule = r->a.rule,
+                             .enhanced = r->enhanced,
+                             .code = r->a.code,
+                             .verdict = r->a.verdict,
+                             .phase = r->a.phase,
+                             .server_num = r->a.server_num,
+                             .at = r->a.at,
+                             .counts = true};
+}
+
 bool look_since(json_t *args, const char *field, int64_t now, int64_t fallback_ms, int64_t *out,
                 struct err *e)
 {

@@ -6,6 +6,9 @@
 #include "base/base.h"
 #include "base/err.h"
 
+#include "feedback/shape.h"
+#include "store/trouble.h"
+
 #include <jansson.h>
 
 struct core;
@@ -35,6 +38,8 @@ look_work look_evidence; /* {"name","since"}: a bundle about one server */
 /* Takes the server's settings, for what must not be shown, and starts look_evidence. */
 void evidence_start(struct core *c, struct link_request *r);
 
+/* An attempt as shapes_add (feedback/shape.h) wants it; borrows its texts. */
+struct sighting look_sighting(const struct trouble_row *r);
 /* "2h" ago, RFC 3339, or the fallback when it is missing. False: neither. */
 bool look_since(json_t *args, const char *field, int64_t now, int64_t fallback_ms, int64_t *out,
                 struct err *e) MUST_USE;

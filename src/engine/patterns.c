@@ -46,15 +46,8 @@ static bool add_provider(struct walking *w, struct shape *k, uint64_t message_id
 static bool on_row(void *arg, const struct trouble_row *r)
 {
     struct walking *w = arg;
-    struct sighting x = {.reply = r->a.reply,
-                         .rule = r->a.rule,
-                         .enhanced = r->enhanced,
-                         .code = r->a.code,
-                         .verdict = r->a.verdict,
-                         .phase = r->a.phase,
-                         .server_num = r->a.server_num,
-                         .at = r->a.at,
-                         .counts = r->a.at >= w->since};
+    struct sighting x = look_sighting(r);
+    x.counts = r->a.at >= w->since;
     struct shape *k = shapes_add(w->shapes, &x);
     w->counted += x.counts;
     w->failed = k && x.counts && !add_provider(w, k, r->a.message_id);

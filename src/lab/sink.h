@@ -84,9 +84,8 @@ void sink_count(const struct sink *s, uint16_t port, struct sink_counts *out);
 bool sink_behave(struct sink *s, uint16_t port, const struct sink_behaviour *b, size_t n,
                  struct err *e) MUST_USE;
 
-/* "PORT=VERB[:PHASE][:CODE][:SHARE][@FROM-TO]", see sink_help(). */
+/* "PORT=VERB[:PHASE][:CODE][:SHARE][@FROM-TO]", as `postfleet sink --help` explains. */
 bool sink_parse_behaviour(struct str spec, struct sink_behaviour *out, struct err *e) MUST_USE;
-const char *sink_help(void);
 /* `postfleet sink ...`; argv[0] is "sink". The exit status. */
 int lab_sink_main(int argc, char **argv);
 

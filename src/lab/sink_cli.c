@@ -10,7 +10,7 @@ struct options {
     struct sink_config cfg;
     struct sink_behaviour behaviour[SINK_BEHAVIOURS_MAX];
     uint16_t first, last;
-    bool json, help;
+    bool json;
 };
 
 static bool read_ports(struct str text, uint16_t *first, uint16_t *last)
@@ -86,9 +86,8 @@ static bool read_words(struct options *o, int argc, char **argv, bool behave, st
         ptrdiff_t equals = str_starts(word, STR("--")) ? str_chr(word, '=') : -1;
         struct str name = equals < 0 ? word : str_cut(word, 0, (size_t)equals);
         const char *value = equals < 0 ? NULL : argv[i] + equals + 1;
-        if (str_is(word, "--json") || str_is(word, "--help") || str_is(word, "-h")) {
-            o->json = o->json || str_is(word, "--json");
-            o->help = o->help || !str_is(word, "--json");
+        if (str_is(word, "--json")) {
+            o->json = true;
             continue;
         }
         if (!is_known(name))
@@ -157,11 +156,6 @@ int lab_sink_main(int argc, char **argv)
     struct options *o = alloc_one(struct options);
     int status = 2;
     bool ok = read_words(o, argc, argv, false, &e);
-    if (ok && o->help) {
-        fputs(sink_help(), stdout);
-        free(o);
-        return 0;
-    }
     if (ok && !o->first)
         ok = err_set(&e, ERR_INVALID, "--ports A-B is missing, see postfleet sink --help");
     ok = ok && read_words(o, argc, argv, true, &e);

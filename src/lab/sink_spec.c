@@ -1,49 +1,10 @@
-/* `--behave` in words: parsing, checks, help, and when and on whom a behaviour falls. */
+/* `--behave` in words: parsing, checks, and when and on whom a behaviour falls. */
 #include "lab/sink_inner.h"
 #include <stdlib.h>
 
 static const char *const verb_names[] = {"delay",  "reject", "close", "quota",
                                          "refuse", "hole",   "auth",  "tls"};
 static const char *const tls_names[] = {"none", "starttls", "implicit", "broken"};
-
-const char *sink_help(void)
-{
-    return "Usage: postfleet sink --ports A-B [--bind ADDRESS] [--log FILE] [--cert FILE] "
-           "[--json]\n"
-           "                      [--behave PORT=VERB[:PHASE][:CODE][:SHARE][@FROM-TO]]...\n"
-           "\n"
-           "A test SMTP server. Takes mail on every port from A to B, counts it and stores none.\n"
-           "\n"
-           "  --ports A-B      ports to listen on (one port: A)\n"
-           "  --bind ADDRESS   127.0.0.1 by default\n"
-           "  --log FILE       a line per accepted message: PORT TIME MESSAGE-ID MAIL-FROM RCPT\n"
-           "                   (TIME: epoch ms; - for no Message-ID; <> for the null sender)\n"
-           "  --cert FILE      write the self-made TLS certificate here (PEM)\n"
-           "  --json           the closing figures as JSON, a line a port\n"
-           "  --behave ...     what a port does; several per port combine. PORT may be A-B or *\n"
-           "\n"
-           "  delay:PHASE:MS        answers MS later at that phase; without PHASE: a long line,\n"
-           "                        everything we send arrives MS later\n"
-           "  reject:PHASE:CODE     answers CODE (rcpt and 550 by default); 421 closes as well\n"
-           "  close:PHASE           drops the connection at that phase without a reply (greeting "
-           "by\n"
-           "                        default); dot: after the whole message was read\n"
-           "  quota:N[:CODE]        after N messages CODE (452, or 421 that closes) to MAIL and "
-           "dot\n"
-           "  refuse                the port is closed, open connections are reset\n"
-           "  hole[:PHASE]          takes the connection (and all up to PHASE), never answers\n"
-           "  auth[:CODE]           AUTH is required and answered CODE (535; 235 lets anybody in)\n"
-           "  tls:starttls          offers STARTTLS; tls:implicit: TLS from the first byte;\n"
-           "                        tls:broken: offers STARTTLS, then sends rubbish\n"
-           "\n"
-           "  PHASE    greeting ehlo starttls auth mail rcpt data dot quit\n"
-           "  SHARE    0 to 1, of the transactions (reject, close, delay, hole); 1 by default\n"
-           "  @FROM-TO only in this span of seconds since the start; @10- from then on, @-5 until\n"
-           "\n"
-           "Examples:\n"
-           "  postfleet sink --ports 2500-2503 --log sink.log --behave 2501=reject:rcpt:550:0.1\n"
-           "  postfleet sink --ports 2500 --behave 2500=quota:100 --behave 2500=refuse@20-40\n";
-}
 
 static bool find_word(const char *const *names, size_t n, struct str w, int *out)
 {

@@ -52,7 +52,7 @@ static const struct option bench_options[] = {
     OPT(ARG_DIR, "keep", "DIR", NULL, "keep the data folder"),
     FLAG("json", NULL, "figures as JSON, an object a bench"), END};
 static const struct option sink_options[] = {
-    OPT(ARG_TEXT, "ports", "A-B", NULL, "ports of 127.0.0.1 to listen on"),
+    OPT(ARG_TEXT, "ports", "A-B", NULL, "ports of 127.0.0.1 to listen on", .flags = OPT_REQUIRED),
     OPT(ARG_FILE, "log", "FILE", NULL, "a line per accepted message"),
     OPT(ARG_TEXT, "bind", "ADDR", NULL, "another address than 127.0.0.1, still on loopback"),
     OPT(ARG_FILE, "cert", "FILE", NULL, "certificate and key for TLS, PEM"),
@@ -94,7 +94,7 @@ const struct command commands_offline[] = {
         "that were on their way, and checks database and ledger. serve needs no such help: this is\n"
         "for a look before it sends again. Exits 1 when something is not whole."),
     COMMAND("sink", NULL, "", cmd_sink, sink_options, CMD_THROUGH, "a test SMTP server: many ports, faults on demand",
-        "Takes mail on every port, counts it, stores none. --behave makes a port misbehave; several combine,\n"
+        "Takes mail on every port, counts it, stores none. --behave makes a port misbehave; several combine, "
         "PORT may be A-B or *:\n"
         "  delay:PHASE:MS     answers MS later (greeting ehlo starttls auth mail rcpt data dot quit)\n"
         "  reject:PHASE:CODE  answers CODE there (rcpt and 550 by default); 421 closes as well\n"
@@ -104,7 +104,7 @@ const struct command commands_offline[] = {
         "  hole[:PHASE]       takes the connection and never answers\n"
         "  auth[:CODE]        wants AUTH and answers CODE (535; 235 lets anybody in)\n"
         "  tls:starttls|implicit|broken\n"
-        "A SHARE of 0 to 1 behind it makes it fall on a part of the messages, @FROM-TO only in that span\n"
+        "A SHARE of 0 to 1 behind it makes it fall on a part of the messages, @FROM-TO only in that span "
         "of seconds since the start.\n"
         "Examples:\n"
         "  postfleet sink --ports 2501-2504 --log sink.log --behave 2502=reject:rcpt:550:0.1\n"

@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "base/codec.h"
 #include "store/names.h"
+#include "store/reports_parts.h"
 
 #include <stdlib.h>
 
@@ -106,15 +107,12 @@ bool campaign_edit_get(struct db *db, const char *name, struct campaign **out, s
                              " cursor, walked, recipients, subject, html, text, created_at,"
                              " started_at, finished_at, tags FROM campaign WHERE name = $1",
                              e);
-    bool row = false;
     *out = NULL;
     if (!s)
         return false;
     db_bind_cstr(s, 1, name);
-    if (!db_step(s, &row, e))
+    if (!part_row(s, "campaign", name, e))
         return false;
-    if (!row)
-        return err_set(e, ERR_NOT_FOUND, "campaign \"%.120s\": there is none", name);
     *out = read_row(s);
     db_reset(s);
     return true;

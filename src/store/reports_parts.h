@@ -1,4 +1,4 @@
-/* Private to store/reports*.c: rows to JSON, pages, read transactions. */
+/* Private to store/: rows to JSON, pages, read transactions; what all that look up by name say. */
 #ifndef STORE_REPORTS_PARTS_H
 #define STORE_REPORTS_PARTS_H
 

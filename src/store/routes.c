@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "store/names.h"
+#include "store/reports_parts.h"
 
 #include <stdlib.h>
 
@@ -63,14 +64,11 @@ static bool spread_out(struct db *db, struct err *e)
 static bool position_of(struct db *db, const char *name, int64_t *out, struct err *e)
 {
     struct stmt *s = db_stmt(db, "SELECT position FROM route WHERE name = $1", e);
-    bool row = false;
     if (!s)
         return false;
     db_bind_cstr(s, 1, name);
-    if (!db_step(s, &row, e))
+    if (!part_row(s, "route", name, e))
         return false;
-    if (!row)
-        return err_set(e, ERR_NOT_FOUND, "there is no route %.80s", name);
     *out = db_i64(s, 0);
     db_reset(s);
     return true;
@@ -260,10 +258,8 @@ bool route_rows_get(struct db *db, const char *name, struct route **out, struct 
     if (!s)
         return false;
     db_bind_cstr(s, 1, name);
-    if (!db_step(s, &row, e))
+    if (!part_row(s, "route", name, e))
         return false;
-    if (!row)
-        return err_set(e, ERR_NOT_FOUND, "there is no route %.80s", name);
     *out = read_row(s);
     db_reset(s);
     s = db_stmt(db,
