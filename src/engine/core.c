@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/check.h"
 #include "base/log.h"
+#include "engine/cells.h"
 #include "engine/checkpoint.h"
 #include "engine/reputing.h"
 #include "store/groups.h"
@@ -121,7 +122,12 @@ static void fleet_common(void *arg, bool began, const char *reason)
     due_wake_all(c);
 }
 
-static const struct fleet_events events = {fleet_ready, fleet_state, fleet_common};
+static void fleet_cell(void *arg, const struct cell_change *x)
+{
+    cells_changed(arg, x);
+}
+
+static const struct fleet_events events = {fleet_ready, fleet_state, fleet_common, fleet_cell};
 
 /* ---- the steady clock: boot time, anchored at the wall clock once a boot */
 
@@ -288,8 +294,8 @@ static bool start(struct core *c, struct err *e)
     c->fleet = fleet_new(&events, c, rand_u64(&c->rand), core_steady(c));
     fleet_set_regions(c->fleet, regions_builtin());
     if (!recover_ledger(c, db, e) || !config_load_first(c, db, e) || !quarantine_load(c, db, e) ||
-        !whose_load(c, db, e) || !start_ledger(c, db, e) || !start_link(c, e) ||
-        !loop_on_signal(c->loop, SIGTERM, on_stop_signal, c, e) ||
+        !whose_load(c, db, e) || !cells_load(c, db, e) || !start_ledger(c, db, e) ||
+        !start_link(c, e) || !loop_on_signal(c->loop, SIGTERM, on_stop_signal, c, e) ||
         !loop_on_signal(c->loop, SIGHUP, on_hup, c, e))
         return false;
     loop_set_turn_end(c->loop, turn_end, c);

@@ -6,6 +6,7 @@
 #include "engine/limiting.h"
 #include "engine/reputing.h"
 #include "engine/warming.h"
+#include "store/cells.h"
 #include "store/events.h"
 #include "store/hours.h"
 #include "store/idempotency.h"
@@ -24,6 +25,7 @@
 #define ANCHOR_MS      60000
 #define EVENTS_KEPT_MS (INT64_C(90) * 24 * HOUR_MS)
 #define EVENTS_BITE    1000
+#define CELLS_KEPT_MS  (INT64_C(24) * HOUR_MS)
 #define SETTLE_BITE    500
 
 void janitor_day(const char *zone, int64_t wall_ms, int64_t *opened_out, int64_t *closes_out)
@@ -204,6 +206,7 @@ static bool sweep_work(struct ledger_job *lj, struct db *db, struct err *e)
     snprintf(dir, sizeof dir, "%s/spool", w->core->cfg->data_dir);
     return events_trim(db, w->now - EVENTS_KEPT_MS, EVENTS_BITE, &n, e) &&
            hours_trim(db, w->now - EVENTS_KEPT_MS, e) && limits_sweep(db, w->now, e) &&
+           cells_sweep(db, w->now - CELLS_KEPT_MS, e) &&
            (access(dir, F_OK) != 0 || spool_sweep(dir, has_message, w, &n, e));
 }
 

@@ -1,7 +1,9 @@
 /* Looking at what is in memory: servers, queue classes and what limits them, campaigns. */
 #include "base/alloc.h"
+#include "engine/cells.h"
 #include "engine/limiting.h"
 #include "engine/state.h"
+#include "fleet/cells.h"
 #include "fleet/glance.h"
 
 #include <stdio.h>
@@ -97,6 +99,35 @@ static void add_resting(struct core *c, uint16_t num, json_t *j)
     json_object_set_new(j, "until", time_or_null(c, until));
 }
 
+/* A server that is well, but not for everybody, says so. */
+static void add_cells(struct core *c, uint16_t num, enum oper_state state, json_t *j)
+{
+    json_t *cells = cells_json(c, num), *one;
+    struct buf why;
+    size_t i;
+    buf_init(&why, 1024);
+    json_array_foreach(cells, i, one)
+    {
+        if (strcmp(json_string_value(json_object_get(one, "state")), "degraded"))
+            buf_addf(&why, "%s%s", why.n ? ", " : "not for ",
+                     json_string_value(json_object_get(one, "provider")));
+    }
+    if (state == OPER_HEALTHY && why.n)
+        json_object_set_new(j, "reason", json_stringn(why.p, why.n));
+    buf_free(&why);
+    json_object_set_new(j, "cells", cells);
+}
+
+/* What throttling taught; null: nothing. */
+static json_t *pace_of(struct core *c, const struct server_view *v)
+{
+    if (v->pace_per_s <= 0)
+        return json_null();
+    return json_pack("{s:f, s:f, s:o, s:s}", "per_second", v->pace_per_s, "accepted_per_second",
+                     v->pace_seen_per_s, "until", time_or_null(c, v->pace_until), "reason",
+                     v->pace_reason);
+}
+
 json_t *live_server(struct core *c, struct outlet *o)
 {
     struct server_view v;
@@ -115,6 +146,8 @@ json_t *live_server(struct core *c, struct outlet *o)
         json_object_set_new(j, "refusals", whose_figures(c, o->num));
         json_object_set_new(j, "factors", factors_of(c, o->num));
         add_resting(c, o->num, j);
+        add_cells(c, o->num, v.state, j);
+        json_object_set_new(j, "pace", pace_of(c, &v));
     }
     return j;
 }
@@ -312,7 +345,7 @@ json_t *live_status(struct core *c)
     journal_stats(c->journal, &js);
     ledger_stats(c->ledger, &ls);
     clock_format(clock_wall_ms() - (loop_now_ms(c->loop) - c->started_boot), since);
-    return json_pack(
+    json_t *j = json_pack(
         "{s:b,s:s,s:b,s:b,s:s,s:b,s:s,s:i,s:i,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o}",
         "ready", !c->is_stopping, "sending_waits", waits, "disk_full", ledger_disk_full(c->ledger),
         "paused", c->is_paused || c->is_held, "held_why", c->held_why, "common_cause",
@@ -326,6 +359,8 @@ json_t *live_status(struct core *c)
         (json_int_t)ls.db.rows_changed, "journal_syncs", (json_int_t)js.syncs, "journal_bytes",
         (json_int_t)js.bytes, "cpu_us", (json_int_t)clock_cpu_us(), "ledger_work",
         ledger_work(&ls));
+    json_object_set_new(j, "cells_closed", json_integer((json_int_t)fleet_cells_closed(c->fleet)));
+    return j;
 }
 
 /* None of the groups that its ready messages go to can send; without ready ones: its own. */

@@ -2,6 +2,7 @@
 #include "engine/state.h"
 #include "base/alloc.h"
 #include "base/check.h"
+#include "fleet/glance.h"
 
 #include <stdlib.h>
 
@@ -141,12 +142,44 @@ static struct job *head_of(struct outlet *o, enum lane lane)
     return soon;
 }
 
+/* ---- connections whose dot waits for long: nobody counts on them */
+
+static uint32_t stuck_jobs(const struct outlet *o)
+{
+    uint32_t n = 0;
+    if (!o->n_slow)
+        return 0;
+    list_each(it, &o->sessions)
+    {
+        const struct session *s = list_entry(it, struct session, link);
+        n += s->is_slow ? s->n_jobs : 0;
+    }
+    return n;
+}
+
+void outlet_tell_stuck(struct outlet *o, bool answered)
+{
+    fleet_stuck(o->core->fleet, o->num, stuck_jobs(o), answered, core_steady(o->core));
+}
+
+static uint32_t max_connections(const struct outlet *o)
+{
+    return MAX(o->server->server->limits.max_connections, 1u);
+}
+
+/* What health allows, beside those that wait; never more than the user does. */
+static uint32_t connections_allowed(const struct outlet *o)
+{
+    uint32_t n = fleet_connections(o->core->fleet, o->num, core_steady(o->core));
+    return n ? MIN(n + o->n_slow, max_connections(o)) : 0;
+}
+
 /* One is kept free of bulk where transactional mail can come. */
 static bool lane_allows(struct outlet *o, enum lane lane, bool same_session)
 {
     struct core *c = o->core;
     uint32_t most = fleet_transactions_of(c->fleet, o->num, lane, core_steady(c));
-    return most > 0 && o->n_busy < most + same_session;
+    return most > 0 && o->n_busy < most + same_session + o->n_slow;
 }
 
 static struct job *next_job(struct outlet *o, bool same_session)
@@ -195,15 +228,14 @@ static bool health_allows(struct outlet *o, const struct session *s)
 {
     struct core *c = o->core;
     uint32_t most = fleet_transactions(c->fleet, o->num, core_steady(c));
-    return most > 0 && o->n_busy < most + (s->n_jobs > 0) &&
-           (!fleet_one_at_a_time(c->fleet, o->num) || o->n_wire == 0);
+    return most > 0 && o->n_busy < most + (s->n_jobs > 0) + o->n_slow &&
+           (!fleet_one_at_a_time(c->fleet, o->num) || o->n_wire == stuck_jobs(o));
 }
 
 /* A message that met a stale connection wants a fresh one: an idle old one makes room for it. */
 static bool make_room(struct outlet *o, struct session *s)
 {
-    uint32_t allowed = fleet_connections(o->core->fleet, o->num, core_steady(o->core));
-    if (s->n_jobs == 0 && o->n_sessions >= allowed)
+    if (s->n_jobs == 0 && o->n_sessions >= connections_allowed(o))
         session_quit(s);
     return true;
 }
@@ -243,8 +275,8 @@ bool outlet_offer(struct outlet *o, struct session *s)
 static void open_more(struct outlet *o)
 {
     struct core *c = o->core;
-    int64_t now = core_steady(c), boot = loop_now_ms(c->loop);
-    uint32_t allowed = fleet_connections(c->fleet, o->num, now);
+    int64_t boot = loop_now_ms(c->loop);
+    uint32_t allowed = connections_allowed(o);
     while (o->n_backlog > o->n_connecting && o->n_sessions < allowed && core_may_send(c)) {
         if (o->next_open_at > boot + 200) {
             timer_at(o->timer, o->next_open_at);
@@ -262,7 +294,7 @@ static void quit_idle(struct outlet *o)
     const struct server *s = o->server->server;
     int64_t boot = loop_now_ms(c->loop);
     bool leave = s->admin != ADMIN_ACTIVE || c->is_stopping || o->is_removed;
-    uint32_t allowed = fleet_connections(c->fleet, o->num, core_steady(c));
+    uint32_t allowed = connections_allowed(o);
     list_each_safe(it, &o->sessions)
     {
         struct session *x = list_entry(it, struct session, link);
@@ -294,7 +326,7 @@ void outlet_unstick(struct outlet *o)
 {
     struct session *victim = NULL;
     int64_t oldest = INT64_MAX;
-    if (o->n_sessions < MAX(o->server->server->limits.max_connections, 1u))
+    if (o->n_sessions < max_connections(o))
         return;
     list_each(it, &o->sessions)
     {
@@ -307,6 +339,29 @@ void outlet_unstick(struct outlet *o)
     }
     if (victim)
         session_close(victim);
+}
+
+/* While the server may carry mail only an idle connection makes room, or, where every one has
+ * waited for its dot for a minute, the one that waits longest. */
+bool outlet_room_for_probe(struct outlet *o)
+{
+    struct core *c = o->core;
+    struct glance g;
+    bool carries = !fleet_in_common_cause(c->fleet) && fleet_glance(c->fleet, o->num, &g) &&
+                   (g.state == OPER_HEALTHY || g.state == OPER_DEGRADED || g.state == OPER_RAMP);
+    if (carries && o->n_sessions >= max_connections(o) && o->n_slow < o->n_sessions) {
+        list_each_safe(it, &o->sessions)
+        {
+            struct session *s = list_entry(it, struct session, link);
+            if (s->n_jobs == 0 && s->is_ready) {
+                session_close(s);
+                return true;
+            }
+        }
+        return false;
+    }
+    outlet_unstick(o);
+    return true;
 }
 
 void outlet_pump(struct outlet *o)

@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "engine/reputation_round.h"
+#include "fleet/cells.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,7 +40,7 @@ static void apply_row(struct core *c, const struct reputation_row *r)
         if (is_out(r))
             fleet_bar_provider(c->fleet, r->server_num,
                                provider_by_name(providers_builtin(), str_of(r->provider)),
-                               r->until ? r->until : now + 2 * ROUND_MS);
+                               r->reason, r->until ? r->until : now + 2 * ROUND_MS, now);
         return;
     }
     char why[330];

@@ -38,8 +38,8 @@ static void on_timer(void *arg)
     if (s->dot_since && now - s->dot_since >= DOT_SLOW_MS) {
         s->dot_since = 0;
         s->is_slow = true;
-        if (s->outlet->n_slow++ == 0)
-            fleet_slow_dot(s->core->fleet, s->outlet->num, true, core_steady(s->core));
+        s->outlet->n_slow++;
+        outlet_tell_stuck(s->outlet, false);
     }
     if (s->smtp)
         smtp_client_tick(s->smtp, now);
@@ -139,16 +139,21 @@ static void withdrawn(struct job *j)
     outlet_unpick(j);
 }
 
+static void no_longer_slow(struct session *s, bool answered)
+{
+    if (!s->is_slow)
+        return;
+    s->is_slow = false;
+    s->outlet->n_slow--;
+    outlet_tell_stuck(s->outlet, answered);
+}
+
 /* The watch over an unanswered dot ends; the next message may come after the pause. */
 static void dot_answered(struct session *s)
 {
     int64_t pause = s->outlet->server->server->limits.pause_between_ms;
     s->dot_since = 0;
-    if (s->is_slow) {
-        s->is_slow = false;
-        if (--s->outlet->n_slow == 0)
-            fleet_slow_dot(s->core->fleet, s->outlet->num, false, core_steady(s->core));
-    }
+    no_longer_slow(s, true);
     if (pause)
         s->next_at =
             loop_now_ms(s->core->loop) + pause + 1; /* its clock is up to a millisecond late */
@@ -470,7 +475,7 @@ bool session_can_take(struct session *s)
     const struct server *cfg = s->outlet->server->server;
     struct core *c = s->core;
     uint32_t most = fleet_messages_per_connection(c->fleet, s->outlet->num, core_steady(c));
-    if (s->is_old)
+    if (s->is_old || s->is_slow)
         return false;
     enum smtp_take take = smtp_client_can_take(s->smtp);
     if (take == SMTP_TAKE_NO || (most && s->given >= most) ||
@@ -629,8 +634,7 @@ void session_close(struct session *s)
     s->is_over = true;
     if (s->in_pump)
         return; /* the pump closes when it is done */
-    if (s->is_slow)
-        dot_answered(s);
+    no_longer_slow(s, false);
     while (s->n_jobs) { /* only when the engine stops: the machine has no say any more */
         struct job *j = s->jobs[0];
         bool left = smtp_client_dot_left(s->smtp, j->item->message_id);
@@ -640,7 +644,7 @@ void session_close(struct session *s)
                              .dot_left = left,
                              .is_ours = true,
                              .why = s->core->is_stopping ? "this daemon stopped"
-                                                         : "given up after the network was cut"};
+                                                         : "silent for long: given up to ask anew"};
         take_off_wire(s, j);
         journal_end(j, !left);
         if (left)

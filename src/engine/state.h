@@ -14,7 +14,7 @@
  *   submitting.c, drafts.c  messages of the API, their templates
  *   look.c, patterns.c, evidence.c, isolate.c  for the operator       cancels.c  words to keep
  *   signing.c    DKIM keys, signatures
- *   probe.c      server test and health probes
+ *   probe.c      server test and health probes   cells.c   server x mailbox provider, kept
  *   policies.c   failure matrices of the groups */
 #ifndef ENGINE_STATE_H
 #define ENGINE_STATE_H
@@ -411,6 +411,10 @@ void outlet_second(struct outlet *o);
 /* Steady ms of the oldest unanswered dot; 0: none. */
 int64_t outlet_waiting_since(const struct outlet *o);
 void outlet_unstick(struct outlet *o);
+/* A probe is a connection too: makes room for it inside the limit. False: not now. */
+bool outlet_room_for_probe(struct outlet *o);
+/* Tells the fleet of the messages on connections whose dot waits for long. */
+void outlet_tell_stuck(struct outlet *o, bool answered);
 /* Picked but not on the wire: back to the ready ones, nothing happened. */
 void outlet_unpick(struct job *j);
 void outlet_session_over(struct outlet *o, struct session *s);

@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "engine/warmup_day.h"
+#include "engine/warmup_plan.h"
 #include "store/hours.h"
 
 #include <stdio.h>
@@ -23,6 +24,16 @@ struct warming {                   /* a server with a warm-up */
 };
 
 /* ---- on the ledger thread: what the database says */
+
+static bool read_last_cap(struct warming_entry *x, struct err *e)
+{
+    struct warmup_plan *p = NULL;
+    if (!warmup_plan_read(x->row.plan, &p, e))
+        return false;
+    x->last_cap = warmup_cap(&p->curve, p->curve.n);
+    free(p);
+    return true;
+}
 
 static bool read_one(struct db *db, uint16_t num, int64_t started, struct warming_entry *x,
                      bool *found_out, struct err *e)
@@ -41,7 +52,7 @@ static bool read_one(struct db *db, uint16_t num, int64_t started, struct warmin
             ok = hours_sum(db, num, x->row.lines[i].provider, hour, INT64_MAX, &s, e);
         x->taken[i] = s.taken;
     }
-    return ok;
+    return ok && (!x->row.plan || read_last_cap(x, e));
 }
 
 bool warming_read(struct db *db, int64_t started, struct warming_load *out, struct err *e)
@@ -151,14 +162,13 @@ static void lift(struct core *c, uint16_t num, const char *provider)
     fleet_set_limit(c->fleet, &k, NULL, core_steady(c));
 }
 
-static void set_others(struct core *c, const struct warmup_row *r)
+static void set_others(struct core *c, const struct warmup_row *r, uint64_t last_cap)
 {
-    char why[160] = "";
+    struct warmup_stand w = {0};
     if (r->n_lines)
-        snprintf(why, sizeof why, "warm-up: day %u, at most %llu", r->lines[0].day,
-                 (unsigned long long)r->lines[0].cap);
+        w = (struct warmup_stand){r->lines[0].day, r->lines[0].cap, last_cap};
     fleet_set_engagement(c->fleet, r->server_num, r->n_lines ? r->classes : 0, core_steady(c));
-    fleet_set_factor(c->fleet, r->server_num, FACTOR_WARMUP, 1, why);
+    fleet_set_warmup(c->fleet, r->server_num, &w);
 }
 
 static void apply_entry(struct core *c, const struct warming_entry *x)
@@ -185,7 +195,7 @@ static void apply_entry(struct core *c, const struct warming_entry *x)
     memcpy(w->loaded, loaded, sizeof w->loaded);
     w->row = *r;
     w->row.plan = NULL;
-    set_others(c, r);
+    set_others(c, r, x->last_cap);
 }
 
 static void forget(struct core *c, struct warming *w)
@@ -194,7 +204,7 @@ static void forget(struct core *c, struct warming *w)
     for (size_t i = 0; i < w->row.n_lines; i++)
         lift(c, num, w->row.lines[i].provider);
     w->row.n_lines = 0;
-    set_others(c, &w->row);
+    set_others(c, &w->row, 0);
     map_u64_remove(c->warmings, num);
     free(w);
 }

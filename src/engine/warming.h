@@ -10,6 +10,7 @@ struct warming_entry { /* a warm-up and what was taken of its day */
     struct warmup_row row;
     uint64_t before, after;           /* by the server, until this process started and since */
     uint64_t taken[WARMUP_LINES_MAX]; /* by line of a provider */
+    uint64_t last_cap;                /* of its plan */
 };
 
 struct warming_load {

@@ -22,12 +22,6 @@ static bool may_send_from(const struct fserver *s, struct str domain)
     return false;
 }
 
-static bool is_barred_from(const struct fserver *s, struct str domain, int64_t now_ms,
-                           int64_t *until_out)
-{
-    return domain.n && health_cell_closed(s, health_from_key(domain), now_ms, until_out);
-}
-
 static enum bound against_ability(const struct fserver *s, const struct ask *a)
 {
     if (s->max_size && a->size > s->max_size)
@@ -50,19 +44,18 @@ static enum bound against_limits(struct fleet *f, const struct place *p, const s
 enum bound against(struct fleet *f, const struct place *p, const struct look *k, int64_t now_ms,
                    struct limit_bar *out)
 {
-    const struct fserver *s = p->server;
+    struct fserver *s = p->server;
     const struct ask *a = k->ask;
     out->until = INT64_MAX;
     out->why[0] = 0;
     if (was_tried(a, s->num))
         return BOUND_TRIED;
-    if (!may_send_from(s, a->from_domain) || is_barred_from(s, a->from_domain, now_ms, &out->until))
+    if (!may_send_from(s, a->from_domain) || bars_closed(s, a->from_domain, now_ms, &out->until))
         return BOUND_FROM;
     enum bound b = against_ability(s, a);
     if (b != BOUND_NONE)
         return b;
-    if (s->has_cells &&
-        health_cell_closed(s, health_provider_key(a->provider), now_ms, &out->until))
-        return BOUND_PROVIDER;
+    if (s->n_cells && (b = cells_against(s, a->provider, now_ms, out)) != BOUND_NONE)
+        return b;
     return against_limits(f, p, a, now_ms, out);
 }

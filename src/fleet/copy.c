@@ -67,16 +67,19 @@ static void copy_health(struct fserver *t, const struct fserver *from)
     t->may_try = from->state == OPER_HALF_OPEN && from->probe_passed;
     t->single = from->single;
     t->single_left = from->single_left;
-    t->openings = from->openings;
-    t->healthy_since = from->healthy_since;
-    t->ramp_from = from->ramp_from;
+    t->breaker.openings = from->breaker.openings;
+    t->breaker.healthy_since = from->breaker.healthy_since;
+    t->breaker.ramp_from = from->breaker.ramp_from;
     t->slow_until = from->slow_until;
     t->slow_divisor = from->slow_divisor;
     t->opened_at = from->opened_at;
-    memcpy(t->cells, from->cells, sizeof t->cells);
-    t->has_cells = from->has_cells;
     if (from->state == OPER_SUSPECT) /* what it is suspected of goes with the state */
         t->suspicion = suspect_copy(from->suspicion);
+    pace_copy(&t->pace, from->pace);
+    t->n_bars = from->n_bars;
+    t->bars = alloc_many(struct bar, from->n_bars + 1);
+    if (from->n_bars)
+        memcpy(t->bars, from->bars, from->n_bars * sizeof *t->bars);
 }
 
 /* Everything but what is in flight, and what others than suspect ones may be suspected of. */
@@ -92,6 +95,8 @@ static void copy_server(struct fleet *to, const struct fserver *from, int64_t no
     struct fserver *t = fleet_find(to, from->num);
     copy_quota(&t->quota, &from->quota);
     copy_health(t, from);
+    cells_copy(to, t, from);
+    t->warmup = from->warmup;
     t->region = from->region;
     t->included_per_month = from->included_per_month;
     t->cost_per_1000 = from->cost_per_1000;
@@ -166,7 +171,8 @@ static void copy_scopes(struct fleet *to, const struct fleet *from)
 
 struct fleet *fleet_copy(const struct fleet *of, const uint32_t *groups, size_t n, int64_t now_ms)
 {
-    static const struct fleet_events quiet = {no_ready, no_state, no_common_cause};
+    static const struct fleet_events quiet = {
+        .on_ready = no_ready, .on_state = no_state, .on_common_cause = no_common_cause};
     uint32_t open[GROUPS_MAX];
     size_t n_open = MIN(n, (size_t)GROUPS_MAX);
     struct fleet *f = fleet_new(&quiet, NULL, of->rng, now_ms);

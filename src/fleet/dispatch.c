@@ -10,7 +10,7 @@
 #define OWED_MS      250  /* how long a busy healthy server keeps its turn */
 #define OWED_AHEAD   2    /* messages a connection that it may be owed */
 #define OWED_COLD_MS 1000 /* the same for one whose first message is still under way */
-#define ASK_AGAIN_MS 1000
+#define EARLY_MS     1000 /* a message is not picked whose pace would hold its dot for longer */
 
 static const char *const bounds[BOUND_COUNT] = {
     "none",       "busy",     "quota",        "health",    "admin", "tried",
@@ -22,61 +22,11 @@ const char *bound_name(enum bound b)
     return (size_t)b < countof(bounds) ? bounds[b] : "?";
 }
 
-void place_leave(struct fleet *f, struct place *p, enum bound why, int64_t until)
-{
-    if (p->state == PLACE_IN) {
-        p->finish = p->node.key;
-        heap_remove(&p->tier->heap, &p->node);
-    }
-    p->group->n_passed -= p->state == PLACE_PASSED;
-    p->group->n_passed += why == BOUND_BUSY;
-    p->state = why == BOUND_BUSY ? PLACE_PASSED : PLACE_OFF;
-    p->off_bound = why;
-    p->off_until = until;
-    memset(p->owed_since, 0, sizeof p->owed_since);
-    heap_remove(&f->wake, &p->wake);
-    if (until != INT64_MAX)
-        heap_add(&f->wake, &p->wake, until);
-}
-
-void place_return(struct fleet *f, struct place *p)
-{
-    if (p->state == PLACE_IN)
-        return;
-    heap_remove(&f->wake, &p->wake);
-    p->group->n_passed -= p->state == PLACE_PASSED;
-    p->finish = strategy_has_key(p->group) ? strategy_key(p) : MAX(p->finish, p->tier->vtime);
-    p->state = PLACE_IN;
-    memset(p->owed_since, 0, sizeof p->owed_since);
-    heap_add(&p->tier->heap, &p->node, p->finish);
-}
-
-void server_wake(struct fleet *f, struct fserver *s)
-{
-    list_each(it, &s->places)
-    {
-        struct place *p = list_entry(it, struct place, link);
-        /* What it is owed goes on from where it began, until it takes a message: it may be free for
-         * a higher lane only. */
-        if (p->state != PLACE_IN)
-            place_return(f, p);
-    }
-    f->events.on_ready(f->arg, s->num);
-}
-
-static void return_by_time(struct fleet *f, int64_t now_ms)
-{
-    for (struct heap_node *n = heap_min(&f->wake); n && n->key <= now_ms; n = heap_min(&f->wake)) {
-        struct place *p = container_of(n, struct place, wake);
-        place_return(f, p);
-    }
-}
-
 /* ---- what speaks against a server for all */
 
 /* The reserve and the even pace are for lanes, not for all: the place stays on the heap. */
-static enum bound quota_bound(struct fserver *s, enum lane lane, int64_t now_ms,
-                              int64_t *free_at_out, enum quota_window *w)
+enum bound dispatch_quota_bound(struct fserver *s, enum lane lane, int64_t now_ms,
+                                int64_t *free_at_out, enum quota_window *w)
 {
     switch (quota_may_reserve(&s->quota, lane, now_ms, free_at_out, w)) {
     case QUOTA_USED_UP: return BOUND_QUOTA;
@@ -87,7 +37,7 @@ static enum bound quota_bound(struct fserver *s, enum lane lane, int64_t now_ms,
 }
 
 /* Against a server for all; *until_out: when time alone may end it. */
-static enum bound against_all(struct place *p, int64_t now_ms, int64_t *until_out)
+enum bound dispatch_against_all(struct place *p, int64_t now_ms, int64_t *until_out)
 {
     struct fserver *s = p->server;
     enum quota_window w = QUOTA_HOUR;
@@ -95,21 +45,25 @@ static enum bound against_all(struct place *p, int64_t now_ms, int64_t *until_ou
     if (s->admin != ADMIN_ACTIVE)
         return BOUND_ADMIN;
     if (!health_may_send(s, now_ms)) {
-        *until_out = s->until > now_ms ? s->until : now_ms + ASK_AGAIN_MS;
+        *until_out = s->until > now_ms ? s->until : now_ms + DISPATCH_ASK_AGAIN_MS;
         return BOUND_HEALTH;
     }
     if (p->is_resting || p->role == ROLE_RESTING)
         return BOUND_RESTING;
-    enum bound b = quota_bound(s, LANE_TRANSACTIONAL, now_ms, until_out, &w);
-    *until_out = MIN(*until_out, now_ms + 60 * ASK_AGAIN_MS);
-    return b;
+    enum bound b = dispatch_quota_bound(s, LANE_TRANSACTIONAL, now_ms, until_out, &w);
+    *until_out = MIN(*until_out, now_ms + 60 * DISPATCH_ASK_AGAIN_MS);
+    if (b != BOUND_NONE || !s->pace)
+        return b;
+    int64_t when = pace_when(s->pace, fserver_moving(s), now_ms);
+    *until_out = when - EARLY_MS;
+    return when > now_ms + EARLY_MS ? BOUND_PACE : BOUND_NONE;
 }
 
 /* False: it cannot take a message of anybody and has left the heap. */
 static bool stays(struct fleet *f, struct place *p, int64_t now_ms)
 {
     int64_t until = 0;
-    enum bound b = against_all(p, now_ms, &until);
+    enum bound b = dispatch_against_all(p, now_ms, &until);
     if (b != BOUND_NONE && !f->is_dry)
         place_leave(f, p, b, until);
     return b == BOUND_NONE;
@@ -118,7 +72,7 @@ static bool stays(struct fleet *f, struct place *p, int64_t now_ms)
 enum bound dispatch_standing(struct place *p, enum lane lane, int64_t now_ms)
 {
     int64_t until = 0;
-    enum bound b = against_all(p, now_ms, &until);
+    enum bound b = dispatch_against_all(p, now_ms, &until);
     if (b == BOUND_NONE && lanes_busy(p->server, lane, now_ms))
         b = BOUND_BUSY;
     return b;
@@ -128,8 +82,9 @@ enum bound dispatch_standing(struct place *p, enum lane lane, int64_t now_ms)
 static bool keeps_turn(struct fleet *f, struct place *p, enum lane lane, int64_t now_ms)
 {
     struct fserver *s = p->server;
-    if (p->group->shares == SHARES_ELASTIC || strategy_has_key(p->group) || s->failures_in_row ||
-        s->slow_dot || s->single || s->state == OPER_HALF_OPEN || s->state == OPER_SUSPECT)
+    if (p->group->shares == SHARES_ELASTIC || strategy_has_key(p->group) ||
+        s->breaker.failures_in_row || s->is_parked || s->single || s->pace ||
+        s->state == OPER_HALF_OPEN || s->state == OPER_SUSPECT)
         return false;
     int64_t since = p->owed_since[lane] ? p->owed_since[lane] : now_ms;
     if (!f->is_dry)
@@ -195,6 +150,9 @@ static void take(struct fleet *f, struct place *p, const struct ask *a, int64_t 
     s->assigned_in[a->lane]++;
     quota_reserve(&s->quota, a->lane, now_ms);
     limits_reserve(f, &out->hold, now_ms);
+    common_asked(f, now_ms);
+    if (s->n_cells)
+        out->hold.cell = cells_take(f, s, a->provider, now_ms);
     if (s->state == OPER_HALF_OPEN)
         s->may_try = false;
     strategy_update(f, s, now_ms);
@@ -223,7 +181,7 @@ static bool is_barred(struct fleet *f, struct place *p, const struct look *k, in
     if (k->rank >= 0 && k->rank != rank_of(f, p, k->ask))
         return true;
     return against(f, p, k, now_ms, &bar) != BOUND_NONE ||
-           quota_bound(p->server, k->ask->lane, now_ms, &free_at, &w) != BOUND_NONE;
+           dispatch_quota_bound(p->server, k->ask->lane, now_ms, &free_at, &w) != BOUND_NONE;
 }
 
 static void wait_for(struct fleet *f, struct place *p, enum lane lane, int64_t now_ms,
@@ -298,150 +256,6 @@ static bool pick_passed(struct fleet *f, struct fgroup *g, struct tier *t, const
     if (best)
         take(f, best, k->ask, now_ms, out);
     return best != NULL;
-}
-
-/* ---- nobody can: on what does it hang? */
-
-struct census { /* of the places of a group */
-    size_t n[BOUND_COUNT];
-    int64_t soonest, from_until;
-    int64_t free_at; /* for people: when time alone lets a message go on */
-    char why[120];   /* of the first limit met */
-};
-
-/* An hourly or longer limit of its own that it is at, in words. */
-static enum bound own_quota(struct fserver *s, enum lane lane, int64_t now_ms,
-                            struct limit_bar *bar)
-{
-    enum quota_window w = QUOTA_HOUR;
-    enum bound b = quota_bound(s, lane, now_ms, &bar->until, &w);
-    if (b != BOUND_NONE)
-        snprintf(bar->why, sizeof bar->why, "%llu in the %s %s",
-                 (unsigned long long)s->quota.lines[w].limit, quota_window_name(w),
-                 b == BOUND_SPREAD    ? "are spread evenly"
-                 : b == BOUND_RESERVE ? "are used but for what transactional mail keeps"
-                                      : "are used");
-    return b;
-}
-
-enum bound dispatch_bound(struct fleet *f, struct place *p, const struct look *k, int64_t now_ms,
-                          struct limit_bar *bar)
-{
-    enum bound b = against(f, p, k, now_ms, bar);
-    if (b != BOUND_NONE)
-        return b;
-    b = against_all(p, now_ms, &bar->until); /* what it is off for may have changed since */
-    if (b != BOUND_NONE && b != BOUND_QUOTA)
-        return b;
-    if (b == BOUND_NONE && p->state == PLACE_OFF) {
-        bar->until = p->off_until;
-        return p->off_bound;
-    }
-    b = own_quota(p->server, k->ask->lane, now_ms, bar);
-    if (b != BOUND_NONE)
-        return b;
-    bar->until = INT64_MAX;
-    return BOUND_BUSY;
-}
-
-/* When a server that is out comes back if nothing happens; INT64_MAX: time alone does not bring it
- * back. The bar's time is what the heap waits for, which is sooner than a quota says. */
-static int64_t back_at(struct fserver *s, enum bound b, const struct limit_bar *bar, enum lane lane,
-                       int64_t now_ms)
-{
-    int64_t free_at = INT64_MAX;
-    enum quota_window w = QUOTA_HOUR;
-    if (b == BOUND_QUOTA && quota_may_reserve(&s->quota, lane, now_ms, &free_at, &w) == QUOTA_FREE)
-        return bar->until; /* a limit beside its own */
-    if (b == BOUND_HEALTH)
-        return s->until > now_ms ? s->until : INT64_MAX;
-    bool timed = b == BOUND_FROM || b == BOUND_PROVIDER || b == BOUND_SPREAD || b == BOUND_PACE;
-    return timed ? bar->until : free_at;
-}
-
-static void count_places(struct fleet *f, struct fgroup *g, const struct look *k, int64_t now_ms,
-                         struct census *c)
-{
-    *c = (struct census){.soonest = INT64_MAX, .from_until = INT64_MAX, .free_at = INT64_MAX};
-    for (size_t i = 0; i < g->n_places; i++) {
-        struct limit_bar bar;
-        enum bound b = dispatch_bound(f, &g->places[i], k, now_ms, &bar);
-        c->n[b]++;
-        if (b != BOUND_TRIED)
-            c->soonest = MIN(c->soonest, bar.until);
-        if (b == BOUND_FROM)
-            c->from_until = MIN(c->from_until, bar.until);
-        c->free_at = MIN(c->free_at, back_at(g->places[i].server, b, &bar, k->ask->lane, now_ms));
-        if (bar.why[0] && !c->why[0])
-            snprintf(c->why, sizeof c->why, "; %.100s", bar.why);
-    }
-}
-
-/* What time or an event ends; a message with servers tried in this round does not wait for it. */
-static bool ends_by_time(enum bound b, const struct census *c)
-{
-    return b == BOUND_HEALTH || b == BOUND_PROVIDER || b == BOUND_ADMIN || b == BOUND_NO_SERVER ||
-           b == BOUND_RESTING || b == BOUND_ENGAGEMENT ||
-           (b == BOUND_FROM && c->from_until != INT64_MAX);
-}
-
-static bool is_limit(enum bound b)
-{
-    return b == BOUND_QUOTA || b == BOUND_PACE || b == BOUND_RESERVE || b == BOUND_SPREAD;
-}
-
-/* "1 of 3 busy, 2 paused; 500 in the hour are used". */
-static void say_census(const struct fgroup *g, const struct census *c, char *why, size_t size)
-{
-    const struct {
-        size_t n;
-        const char *what;
-    } parts[] = {
-        {c->n[BOUND_BUSY], "busy"},
-        {c->n[BOUND_QUOTA] + c->n[BOUND_PACE] + c->n[BOUND_SPREAD] + c->n[BOUND_RESERVE],
-         "at a limit"},
-        {c->n[BOUND_HEALTH], "out by health"},
-        {c->n[BOUND_PROVIDER], "closed for this mailbox provider"},
-        {c->n[BOUND_ADMIN], "paused"},
-        {c->n[BOUND_RESTING], "resting"},
-        {c->n[BOUND_ENGAGEMENT], "warming up without this class"},
-        {c->n[BOUND_FROM], "not for this From domain"},
-        {c->n[BOUND_SIZE] + c->n[BOUND_CHARSET], "not for such a message"},
-        {c->n[BOUND_TRIED], "tried"},
-    };
-    size_t at = 0;
-    for (size_t i = 0; i < countof(parts) && at < size; i++)
-        if (parts[i].n && at == 0)
-            at += (size_t)snprintf(why, size, "%zu of %zu %s", parts[i].n, g->n_places,
-                                   parts[i].what);
-        else if (parts[i].n)
-            at += (size_t)snprintf(why + at, size - at, ", %zu %s", parts[i].n, parts[i].what);
-    if (at == 0)
-        at = (size_t)snprintf(why, size, "no server is in the group");
-    if (at < size)
-        snprintf(why + at, size - at, "%s", c->why);
-}
-
-/* Fills bound, until and the reason from a look at every place. */
-static void explain(struct fleet *f, struct fgroup *g, const struct look *k, int64_t now_ms,
-                    struct pick *out)
-{
-    static const enum bound order[] = {
-        BOUND_BUSY,   BOUND_PACE,     BOUND_QUOTA,   BOUND_SPREAD,  BOUND_RESERVE,
-        BOUND_HEALTH, BOUND_PROVIDER, BOUND_ADMIN,   BOUND_RESTING, BOUND_ENGAGEMENT,
-        BOUND_FROM,   BOUND_SIZE,     BOUND_CHARSET, BOUND_TRIED};
-    struct census c;
-    count_places(f, g, k, now_ms, &c);
-    out->bound = BOUND_NO_SERVER;
-    for (size_t i = 0; i < countof(order) && out->bound == BOUND_NO_SERVER; i++)
-        if (c.n[order[i]])
-            out->bound = order[i];
-    bool waits = out->bound == BOUND_BUSY || is_limit(out->bound) ||
-                 (ends_by_time(out->bound, &c) && k->ask->n_tried == 0);
-    out->kind = waits ? PICK_WAIT : PICK_GIVE_UP;
-    out->until = MIN(MAX(c.soonest, now_ms + 1), now_ms + ASK_AGAIN_MS);
-    out->free_at = out->bound == BOUND_BUSY || c.free_at == INT64_MAX ? 0 : c.free_at;
-    say_census(g, &c, out->why, sizeof out->why);
 }
 
 /* ---- one server first: the one that was asked before, or the one it sticks to */
@@ -519,7 +333,7 @@ static bool group_allows(struct fleet *f, struct fgroup *g, const struct ask *a,
     out->kind = PICK_WAIT;
     out->bound = bar.bound;
     out->free_at = bar.until == INT64_MAX ? 0 : bar.until;
-    out->until = MIN(MAX(bar.until, now_ms + 1), now_ms + ASK_AGAIN_MS);
+    out->until = MIN(MAX(bar.until, now_ms + 1), now_ms + DISPATCH_ASK_AGAIN_MS);
     snprintf(out->why, sizeof out->why, "%s", bar.why);
     return false;
 }
@@ -537,9 +351,10 @@ static bool pick_in_group(struct fleet *f, struct fgroup *g, const struct ask *a
             pick_one(f, place_of(g, a->home), &k, "its recipient sticks to it", now_ms, out) ||
             pick_nearest(f, g, &k, now_ms, out))
             return true;
-        explain(f, g, &k, now_ms, out);
+        census_explain(f, g, &k, now_ms, out);
     }
-    return out->bound == BOUND_BUSY || (is_limit(out->bound) && g->at_limit == AT_LIMIT_WAIT);
+    return out->bound == BOUND_BUSY ||
+           (census_is_limit(out->bound) && g->at_limit == AT_LIMIT_WAIT);
 }
 
 /* ---- the user's own order of servers once one has failed: of the group or its fallbacks */
@@ -574,7 +389,7 @@ static bool waits_for_us(struct fleet *f, const struct ask *a, int64_t now_ms, s
                      .provider = a->provider};
     struct limit_bar bar;
     out->kind = PICK_WAIT;
-    out->until = now_ms + ASK_AGAIN_MS;
+    out->until = now_ms + DISPATCH_ASK_AGAIN_MS;
     if (f->common_cause) {
         out->bound = BOUND_COMMON_CAUSE;
         snprintf(out->why, sizeof out->why, "no server answers: network, DNS or disk of ours");
@@ -611,7 +426,7 @@ static void pick_in_groups(struct fleet *f, struct fgroup *g, const struct ask *
 void fleet_pick(struct fleet *f, const struct ask *a, int64_t now_ms, struct pick *out)
 {
     *out = (struct pick){.kind = PICK_GIVE_UP, .bound = BOUND_NO_SERVER, .until = INT64_MAX};
-    return_by_time(f, now_ms);
+    place_return_by_time(f, now_ms);
     if (waits_for_us(f, a, now_ms, out))
         return;
     struct fgroup *g = fleet_find_group(f, a->group_num);

@@ -14,7 +14,7 @@ static void say(const struct fserver *s, struct server_reason *r, const struct l
         [BOUND_TRIED] = "tried for this message already",
         [BOUND_FROM] = "may not send this From domain",
         [BOUND_PROVIDER] = "closed for this mailbox provider after its refusals",
-        [BOUND_PACE] = "its pace for this mailbox provider",
+        [BOUND_PACE] = "its pace has no room yet",
         [BOUND_RESTING] = "resting",
         [BOUND_ENGAGEMENT] = "warming up: does not take this engagement class yet",
         [BOUND_SIZE] = "does not take a message of this size",
@@ -34,7 +34,7 @@ static void look_at(struct fleet *f, struct place *p, const struct look *k, int6
 {
     struct limit_bar bar;
     *r = (struct server_reason){.server_num = p->server->num, .group_num = p->group->num};
-    r->bound = dispatch_bound(f, p, k, now_ms, &bar);
+    r->bound = census_bound(f, p, k, now_ms, &bar);
     if (r->bound == BOUND_BUSY && p->state != PLACE_OFF)
         r->bound = dispatch_standing(p, k->ask->lane, now_ms);
     r->eligible = r->bound == BOUND_NONE;

@@ -1,5 +1,5 @@
 /* Configuration of the fleet: servers, groups, their places; and what passes between the two doors.
- * Choosing is in dispatch.c, operational state in health.c, looking in view.c. */
+ * Choosing is in dispatch.c, what ends mean in report.c, states in health.c, looking in view.c. */
 #include "base/alloc.h"
 #include "base/check.h"
 #include "fleet/internal.h"
@@ -64,6 +64,9 @@ static void free_server(struct fserver *s)
     free_domains(s);
     quota_free(&s->quota);
     free(s->suspicion);
+    pace_free(&s->pace);
+    cells_free(s);
+    free(s->bars);
     free(s);
 }
 
@@ -105,12 +108,12 @@ static struct fserver *add_server(struct fleet *f, uint16_t num, int64_t now_ms)
     struct fserver *s = alloc_one(struct fserver);
     s->num = num;
     s->is_cold = true;
-    s->healthy_since = now_ms;
+    s->breaker.healthy_since = now_ms;
     list_init(&s->places);
     quota_init(&s->quota);
     s->quota.phase = (double)(hash_u64(num) >> 40) / (1 << 24);
     for (int k = 0; k < FACTORS; k++)
-        s->factors[k] = (struct factor_value){.value = 1};
+        s->factors[k] = (struct factor_value){.value = 1, .want = 1};
     f->servers[num] = s;
     return s;
 }
@@ -118,15 +121,18 @@ static struct fserver *add_server(struct fleet *f, uint16_t num, int64_t now_ms)
 /* Somebody changed how we reach it: what we held against it may be over. */
 static void forgive(struct fleet *f, struct fserver *s, int64_t now_ms)
 {
-    s->failures_in_row = s->dot_losses_in_row = s->openings = s->misconfigured_times = 0;
+    breaker_clear(&s->breaker);
+    s->breaker.openings = s->dot_losses_in_row = s->misconfigured_times = s->parks = 0;
     s->single = s->is_probing = s->may_try = false;
     s->is_cold = true;
     s->concurrency = 0;
     s->learned_most = s->n_ended_after = 0;
     s->max_size = 0;
     s->lacks_utf8 = false;
-    memset(s->cells, 0, sizeof s->cells);
-    s->has_cells = false;
+    s->slow_divisor = 0;
+    s->n_bars = 0;
+    pace_free(&s->pace);
+    cells_forgive(f, s, "its settings were changed", now_ms);
     if (s->state != OPER_HEALTHY)
         health_set_state(f, s, OPER_HEALTHY, "its settings were changed", 0, now_ms);
 }
@@ -162,9 +168,9 @@ void fleet_set_server(struct fleet *f, const struct server *c, bool loaded_at_st
 void fleet_remove_server(struct fleet *f, uint16_t num, int64_t now_ms)
 {
     struct fserver *s = fleet_find(f, num);
-    (void)now_ms;
     if (!s)
         return;
+    cells_forgive(f, s, "the server was removed", now_ms);
     s->admin = ADMIN_DISABLED;
     list_each(it, &s->places)
     {
@@ -308,6 +314,8 @@ void fleet_unassign(struct fserver *s, const struct hold *h)
     check(s->assigned > 0 && s->assigned_in[h->lane] > 0);
     s->assigned--;
     s->assigned_in[h->lane]--;
+    if (s->n_cells)
+        cells_leave(s, h);
 }
 
 void fleet_return(struct fleet *f, const struct hold *h, int64_t now_ms)
@@ -317,7 +325,7 @@ void fleet_return(struct fleet *f, const struct hold *h, int64_t now_ms)
     fleet_unassign(s, h);
     quota_return(&s->quota, (enum lane)h->lane);
     limits_return(f, h);
-    if (s->state == OPER_HALF_OPEN && s->probe_passed && s->assigned == 0)
+    if (s->state == OPER_HALF_OPEN && s->probe_passed && fserver_moving(s) == 0)
         s->may_try = true; /* its one message never went: another may */
     strategy_update(f, s, now_ms);
     server_wake(f, s);
@@ -328,11 +336,13 @@ bool fleet_dot(struct fleet *f, const struct hold *h, int64_t now_ms, int64_t *w
     struct fserver *s = fleet_find(f, h->server_num);
     check(s != NULL);
     bool may = quota_may_dot(&s->quota, now_ms, 0, when_out);
-    int64_t others = h->kinds ? limits_dot_at(f, h, now_ms) : now_ms;
+    int64_t others = MAX(fleet_pace_at(f, h, now_ms), pace_when(s->pace, 0, now_ms));
     if (!may || others > now_ms) {
         *when_out = MAX(*when_out, others);
         return false;
     }
+    pace_take(s->pace, now_ms);
+    cells_dot(s, h, now_ms);
     quota_take(&s->quota, (enum lane)h->lane, now_ms);
     limits_take(f, h, now_ms);
     return true;
@@ -340,7 +350,9 @@ bool fleet_dot(struct fleet *f, const struct hold *h, int64_t now_ms, int64_t *w
 
 int64_t fleet_pace_at(struct fleet *f, const struct hold *h, int64_t now_ms)
 {
-    return h->kinds ? limits_dot_at(f, h, now_ms) : now_ms;
+    const struct fserver *s = fleet_find(f, h->server_num);
+    int64_t when = h->kinds ? limits_dot_at(f, h, now_ms) : now_ms;
+    return s && s->n_cells ? MAX(when, cells_dot_at(s, h, now_ms)) : when;
 }
 
 int64_t fleet_dot_at(struct fleet *f, uint16_t num, uint32_t ahead, int64_t now_ms)
@@ -349,26 +361,7 @@ int64_t fleet_dot_at(struct fleet *f, uint16_t num, uint32_t ahead, int64_t now_
     int64_t when = now_ms;
     if (s)
         quota_may_dot(&s->quota, now_ms, ahead, &when);
-    return when;
-}
-
-uint32_t fleet_transactions(struct fleet *f, uint16_t num, int64_t now_ms)
-{
-    struct fserver *s = fleet_find(f, num);
-    bool may = s && s->admin == ADMIN_ACTIVE && !f->common_cause && health_may_send(s, now_ms);
-    return may ? health_capacity(s, now_ms) : 0;
-}
-
-uint32_t fleet_transactions_of(struct fleet *f, uint16_t num, enum lane lane, int64_t now_ms)
-{
-    struct fserver *s = fleet_find(f, num);
-    return fleet_transactions(f, num, now_ms) ? lanes_capacity(s, lane, now_ms) : 0;
-}
-
-bool fleet_one_at_a_time(struct fleet *f, uint16_t num)
-{
-    struct fserver *s = fleet_find(f, num);
-    return !s || s->is_cold || s->single || s->state == OPER_HALF_OPEN || s->state == OPER_SUSPECT;
+    return s ? MAX(when, pace_when(s->pace, ahead, now_ms)) : when;
 }
 
 void fleet_undot(struct fleet *f, const struct hold *h, int64_t dot_at, int64_t now_ms)
@@ -397,17 +390,4 @@ void fleet_set_engagement(struct fleet *f, uint16_t num, uint32_t classes, int64
         return;
     s->engagement = classes;
     server_wake(f, s);
-}
-
-uint32_t fleet_connections(struct fleet *f, uint16_t num, int64_t now_ms)
-{
-    struct fserver *s = fleet_find(f, num);
-    if (!s || f->common_cause || s->admin != ADMIN_ACTIVE)
-        return 0;
-    if (s->is_cold || s->state == OPER_HALF_OPEN || s->state == OPER_SUSPECT)
-        return health_may_send(s, now_ms) ? 1 : 0;
-    if (!health_may_send(s, now_ms) && s->state != OPER_EXHAUSTED)
-        return 0;
-    uint32_t n = concurrency_cap(s, s->limits.max_connections);
-    return s->slow_until > now_ms ? MAX(n / MAX(s->slow_divisor, 1u), 1u) : n;
 }

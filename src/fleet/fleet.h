@@ -16,6 +16,15 @@
 
 struct fleet;
 
+struct cell_change { /* of a server for one mailbox provider: cells.h */
+    uint16_t server_num;
+    uint32_t provider;
+    enum oper_state from, to;
+    const char *reason; /* borrowed */
+    int64_t until;      /* steady ms or 0 */
+    uint32_t openings;  /* in a row */
+};
+
 struct fleet_events { /* called from inside the functions below; must not call back into fleet */
     /* A server can be picked again, or its place in a group changed: ask for its classes again. */
     void (*on_ready)(void *arg, uint16_t server_num);
@@ -24,6 +33,8 @@ struct fleet_events { /* called from inside the functions below; must not call b
                      const char *reason, int64_t until);
     /* Common cause began or ended. */
     void (*on_common_cause)(void *arg, bool began, const char *reason);
+    /* The one door of cells; NULL: nobody wants to know. */
+    void (*on_cell)(void *arg, const struct cell_change *c);
 };
 
 struct fleet *fleet_new(const struct fleet_events *ev, void *arg, uint64_t seed,
@@ -78,13 +89,18 @@ void fleet_set_engagement(struct fleet *f, uint16_t num, uint32_t classes, int64
 enum factor { FACTOR_WARMUP = 0, FACTOR_HEALTH, FACTOR_REPUTATION, FACTORS };
 
 const char *factor_name(enum factor k);
-/* One factor of a server's effective weight, 0..1, with its reason (copied). It acts in every
- * strategy that weighs; `adaptive` moves FACTOR_HEALTH by itself. */
+/* One factor of a server's effective weight, 0..1, with its reason (copied). Reputation acts in
+ * every strategy that weighs, the others in `adaptive`, which moves FACTOR_HEALTH by itself and
+ * FACTOR_WARMUP by fleet_set_warmup. While a breaker moves what is set waits until it stands. */
 void fleet_set_factor(struct fleet *f, uint16_t num, enum factor k, double value,
                       const char *reason);
 
-/* Closes the server to one mailbox provider until then (steady ms), as a block reply would. */
-void fleet_bar_provider(struct fleet *f, uint16_t num, uint32_t provider, int64_t until);
+struct warmup_stand {   /* of a warming server */
+    uint32_t day;       /* of sending, 1 first */
+    uint64_t cap, last; /* of this day; of the plan's last one; cap 0: warm */
+};
+/* Moves FACTOR_WARMUP, in steps: the cap in parts of what the server would carry when warm. */
+void fleet_set_warmup(struct fleet *f, uint16_t num, const struct warmup_stand *w);
 /* Lets a quarantined or suspect server back, by a ramp. False: it is in neither state. */
 bool fleet_release(struct fleet *f, uint16_t num, const char *reason, int64_t now_ms);
 
@@ -122,6 +138,7 @@ struct hold {
     uint16_t server_num;
     uint8_t lane;  /* enum lane */
     uint8_t kinds; /* bit n: a limit of kind n is reserved too */
+    uint16_t cell; /* its number for the cell it is counted in; 0: none */
     uint32_t group_num, campaign_num, credential_num, provider;
 };
 
@@ -239,8 +256,10 @@ bool fleet_open(struct fleet *f, uint16_t num, const char *reason, int64_t now_m
  * released. False: unknown, or in a state that says more already (open, misconfigured ...). */
 bool fleet_quarantine(struct fleet *f, uint16_t num, const char *reason, int64_t until,
                       int64_t now_ms);
-/* The dot of a message has waited long: park the server for new mail until it is answered. */
-void fleet_slow_dot(struct fleet *f, uint16_t num, bool is_slow, int64_t now_ms);
+/* So many messages are on connections whose dot has waited for 60 s. More than before: the server
+ * is parked for new mail until a probe without mail passes or all of them are over (`answered`: by
+ * an answer or its timeout, not by our giving one up to make room for the probe). */
+void fleet_stuck(struct fleet *f, uint16_t num, uint32_t n, bool answered, int64_t now_ms);
 
 /* Since when (steady ms) the oldest dot on this server waits for its answer; 0: none does. When
  * every server in use keeps silent for long, the network is suspected before any timeout passes. */
@@ -262,6 +281,10 @@ struct server_view {
     double effective_weight; /* share of its base weight in use now: 0..1 */
     uint64_t answered, failures;
     int64_t latency_p50_ms, latency_p95_ms; /* -1: none yet */
+    /* The pace learned from throttling; 0: none. */
+    double pace_per_s, pace_seen_per_s;
+    int64_t pace_until;    /* it stands so long at least */
+    char pace_reason[160]; /* the reply */
 };
 
 bool fleet_view(struct fleet *f, uint16_t num, int64_t now_ms, struct server_view *out);

@@ -299,8 +299,10 @@ static void turn_warmup(struct virtual *v, size_t i)
     at->day += !w->holds && (double)l->used >= USE_MIN * (double)l->limit;
     if (at->day > w->n) {
         fleet_set_limit(v->fleet, &key, NULL, now);
-        if (!w->provider)
+        if (!w->provider) {
             fleet_set_engagement(v->fleet, w->server_num, 0, now);
+            fleet_set_warmup(v->fleet, w->server_num, &(struct warmup_stand){0});
+        }
         return;
     }
     struct limits limits = {.per_day = w->caps[at->day - 1],
@@ -309,6 +311,9 @@ static void turn_warmup(struct virtual *v, size_t i)
                             .spread = SPREAD_ASAP};
     fleet_set_limit(v->fleet, &key, &limits, now);
     quota_open_calendar(q, QUOTA_DAY, opened, at->closes_at);
+    if (!w->provider)
+        fleet_set_warmup(v->fleet, w->server_num,
+                         &(struct warmup_stand){at->day, w->caps[at->day - 1], w->caps[w->n - 1]});
     if (w->classes && !w->provider)
         fleet_set_engagement(v->fleet, w->server_num, w->classes[at->day - 1], now);
 }

@@ -1,19 +1,46 @@
-/* Inside the room: the structs of fleet.c, health.c, dispatch.c and view.c. */
+/* Inside the room: the structs that its files share, and the doors between them. */
 #ifndef FLEET_INTERNAL_H
 #define FLEET_INTERNAL_H
 
 #include "base/heap.h"
 #include "base/list.h"
 #include "base/map.h"
+#include "fleet/breaker.h"
 #include "fleet/fleet.h"
 #include "fleet/region.h"
 #include "fleet/suspect.h"
 
-#define LATENCIES      64
-#define HEALTH_SLOTS   6
-#define HEALTH_SLOT_MS 10000
+#define LATENCIES 64
 
-struct cell { /* server x something that is closed for a while */
+struct pace {          /* learned from throttling: pace.c */
+    double per_s;      /* in force */
+    double seen_per_s; /* what was accepted before it was lowered */
+    int64_t until;     /* it stands so long at least */
+    int64_t lowered_at, step_at;
+    int64_t next_us; /* when the next dot is due */
+    bool is_guess;   /* too little was seen before */
+    char reason[160];
+};
+
+struct pace_seen { /* what was accepted before a throttle */
+    double per_s;
+    bool is_known; /* over ten seconds at least */
+};
+
+struct cell { /* server x mailbox provider: cells.c */
+    uint32_t provider;
+    uint16_t id; /* its messages carry it */
+    enum oper_state state;
+    char reason[160];
+    int64_t until;
+    int64_t touched_at; /* the last fault or change */
+    uint32_t assigned;  /* picked since it came into being, not over */
+    uint32_t blocks;    /* block replies that opened it, in a row */
+    struct breaker breaker;
+    struct pace *pace;
+};
+
+struct bar { /* server x From domain that is closed for a while: bars.c */
     int64_t until;
     uint64_t key;
     uint32_t failures; /* in a row, while it is not closed */
@@ -33,6 +60,7 @@ struct limit_bar { /* a limit that stands against a message */
 
 struct factor_value {
     double value; /* 0..1 */
+    double want;  /* where it goes */
     char reason[96];
 };
 
@@ -74,33 +102,47 @@ struct fserver {
     bool is_probing;   /* a probe is out */
     bool probe_passed; /* HALF_OPEN */
     bool may_try;      /* HALF_OPEN: the probe passed, one message may go */
-    bool slow_dot;
+    bool is_parked;    /* a dot waits: no new mail */
+    uint32_t stuck;    /* messages on connections whose dot waits; part of what is assigned */
+    uint32_t parks;    /* in a row, and probes that failed meanwhile */
+    int64_t park_probe_at;
     bool single; /* after a loss behind a dot: one at a time until 3 are answered */
     uint32_t single_left;
-    uint32_t failures_in_row, dot_losses_in_row;
-    uint32_t openings; /* n-th opening in a row */
+    uint32_t dot_losses_in_row;
     uint32_t misconfigured_times;
-    int64_t healthy_since;
-    int64_t ramp_from;
-    int64_t slow_until; /* rate limited: fewer connections until then */
-    uint32_t slow_divisor;
-    struct {
-        int64_t slot;
-        uint32_t ok, bad;
-    } slots[HEALTH_SLOTS];
+    struct breaker breaker;
+    int64_t slow_until;    /* rate limited: degraded until then */
+    uint32_t slow_divisor; /* too many connections: so many times fewer until then; 0: as earned */
+    struct pace *pace;     /* NULL: none */
     int64_t opened_at;
     int64_t transport_failed_at; /* last pure transport fault; 0: none since the last answer */
     int64_t answered_at;         /* last reply read */
     int64_t waiting_since;       /* the oldest unanswered dot; 0: none */
     bool refused_by_host;
-    bool opened_silently;  /* by faults without a word of the peer */
-    struct cell cells[32]; /* mailbox providers (key) and From domains (hash) */
-    bool has_cells;
+    bool opened_silently; /* by faults without a word of the peer */
+    int64_t witness_at;   /* asked for a word when the others were silent; 0: not */
+    struct cell *cells;
+    uint32_t n_cells, cap_cells;
+    uint16_t cell_ids; /* the last one given */
+    struct {
+        uint32_t provider;
+        int64_t at;
+    } answers[2]; /* the last accepted messages of two providers */
+    struct bar *bars;
+    uint32_t n_bars;
+    struct warmup_stand warmup;
     struct suspicion *suspicion; /* suspect.c; NULL: no recipient yet */
     uint64_t answered, failures;
     int32_t latencies[LATENCIES];
+    uint16_t carried[LATENCIES]; /* providers of the same messages */
     uint32_t n_latencies;
 };
+
+/* What is at work there and may be expected to end. */
+static inline uint32_t fserver_moving(const struct fserver *s)
+{
+    return s->assigned - MIN(s->stuck, s->assigned);
+}
 
 enum place_state { PLACE_OFF = 0, PLACE_IN, PLACE_PASSED };
 
@@ -168,10 +210,14 @@ struct fleet {
     struct heap wake;     /* places that are off until a time */
     struct place **aside; /* room for pick_in_tier */
     size_t cap_aside;
+    size_t n_cells_out; /* open, or on their way back */
     bool common_cause;
     int64_t common_since, common_probe_at;
     uint16_t common_next; /* rotates over servers to probe */
     int64_t answered_at;  /* any server */
+    int64_t asking_since; /* somebody is asked and nobody has answered since; 0: not */
+    int64_t witness_at;   /* the last one was asked */
+    uint32_t n_witnesses; /* since then */
     uint64_t patience;    /* forecasts in batches: turns are kept so many times as long; else 1 */
 };
 
@@ -240,14 +286,62 @@ uint32_t concurrency_cap(const struct fserver *s, uint32_t configured);
 void health_set_state(struct fleet *f, struct fserver *s, enum oper_state to, const char *reason,
                       int64_t until, int64_t now_ms);
 bool health_may_send(struct fserver *s, int64_t now_ms);
+/* One transaction at a time: cold, half open, suspect, or after a dot that was lost or waits. */
+bool health_is_single(const struct fserver *s);
 uint32_t health_capacity(struct fserver *s, int64_t now_ms);  /* transactions at a time; 0: none */
 double health_share(const struct fserver *s, int64_t now_ms); /* ramp: 0.1 .. 1 */
-bool health_cell_closed(const struct fserver *s, uint64_t key, int64_t now_ms, int64_t *until_out);
-uint64_t health_from_key(struct str from_domain);
-uint64_t health_provider_key(uint32_t provider);
-size_t health_tick(struct fleet *f, int64_t now_ms, uint16_t *probe_nums, size_t max);
+void health_open(struct fleet *f, struct fserver *s, const char *why, int64_t now_ms);
+/* A probe without mail has passed while dots wait. */
+void health_unpark(struct fleet *f, struct fserver *s, int64_t now_ms);
+/* Does no breaker move? Then weights may. */
+bool health_stands(const struct fserver *s);
 
-void health_counts(const struct fserver *s, int64_t now_ms, uint32_t *ok_out, uint32_t *bad_out);
+/* common.c */
+/* A fault without a word of the peer. */
+void common_silent(struct fleet *f, struct fserver *s, const struct report *r, int64_t now_ms);
+bool common_was_silent(const struct report *r);
+void common_asked(struct fleet *f, int64_t now_ms);
+void common_answered(struct fleet *f, struct fserver *s, int64_t now_ms);
+void common_look(struct fleet *f, int64_t now_ms);
+/* Servers to be probed: a witness before, in turn while it lasts. */
+size_t common_tick(struct fleet *f, int64_t now_ms, uint16_t *nums, size_t max);
+
+/* cells.c; the public ones are in cells.h */
+enum bound cells_against(struct fserver *s, uint32_t provider, int64_t now_ms,
+                         struct limit_bar *out);
+uint16_t cells_take(struct fleet *f, struct fserver *s, uint32_t provider, int64_t now_ms);
+void cells_leave(struct fserver *s, const struct hold *h);
+int64_t cells_dot_at(const struct fserver *s, const struct hold *h, int64_t now_ms);
+void cells_dot(struct fserver *s, const struct hold *h, int64_t now_ms);
+void cells_accepted(struct fleet *f, struct fserver *s, const struct report *r, int64_t now_ms);
+/* True: the cell bears it, not the server. */
+bool cells_fault(struct fleet *f, struct fserver *s, const struct report *r, int64_t now_ms);
+void cells_blocked(struct fleet *f, struct fserver *s, const struct report *r, int64_t now_ms);
+void cells_throttled(struct fleet *f, struct fserver *s, const struct report *r, int64_t now_ms);
+void cells_excuse(struct fserver *s); /* the server bears it: it was no provider's fault */
+void cells_tick(struct fleet *f, struct fserver *s, int64_t now_ms);
+void cells_forgive(struct fleet *f, struct fserver *s, const char *reason, int64_t now_ms);
+void cells_copy(struct fleet *to, struct fserver *t, const struct fserver *from);
+void cells_free(struct fserver *s);
+
+/* bars.c */
+bool bars_closed(const struct fserver *s, struct str from_domain, int64_t now_ms,
+                 int64_t *until_out);
+void bars_unknown(struct fserver *s, struct str from_domain, int64_t wait_ms, int64_t now_ms);
+void bars_refused(struct fserver *s, struct str from_domain, int64_t now_ms);
+void bars_passed(struct fserver *s, struct str from_domain, int64_t now_ms);
+
+/* pace.c: *p NULL: none */
+void pace_throttle(struct pace **p, const struct pace_seen *seen, const char *why, int64_t wait_ms,
+                   int64_t now_ms);
+void pace_tick(struct pace **p, double rate, int64_t now_ms); /* rate: accepted a second */
+void pace_free(struct pace **p);
+void pace_copy(struct pace **to, const struct pace *from);
+/* When a dot may leave behind `ahead` others; now_ms: at once. */
+int64_t pace_when(const struct pace *p, uint32_t ahead, int64_t now_ms);
+void pace_take(struct pace *p, int64_t now_ms);
+uint32_t pace_connections(const struct pace *p, int64_t latency_us, uint32_t most);
+void pace_words(const struct pace *p, char *out, size_t size);
 
 /* fleet.c */
 void fleet_unassign(struct fserver *s, const struct hold *h);
@@ -261,14 +355,27 @@ bool suspect_is_testing(const struct fserver *s); /* on probation: one message a
 /* The server leaves SUSPECT for `to`: what was counted is forgotten. */
 void suspect_over(struct fserver *s, enum oper_state to, int64_t now_ms);
 
-/* dispatch.c */
+/* census.c: nobody can; on what does it hang? */
+void census_explain(struct fleet *f, struct fgroup *g, const struct look *k, int64_t now_ms,
+                    struct pick *out);
+bool census_is_limit(enum bound b);
 /* What stands against a place for this ask; BOUND_BUSY where nothing but work does. */
-enum bound dispatch_bound(struct fleet *f, struct place *p, const struct look *k, int64_t now_ms,
-                          struct limit_bar *bar);
+enum bound census_bound(struct fleet *f, struct place *p, const struct look *k, int64_t now_ms,
+                        struct limit_bar *bar);
+/* dispatch.c */
+#define DISPATCH_ASK_AGAIN_MS 1000
 /* What stands against a place that is on its heap: NONE, BUSY, HEALTH, ADMIN ... */
 enum bound dispatch_standing(struct place *p, enum lane lane, int64_t now_ms);
+/* Against a server for all; *until_out: when time alone may end it. */
+enum bound dispatch_against_all(struct place *p, int64_t now_ms, int64_t *until_out);
+/* Of its own quota: for lanes, not for all. */
+enum bound dispatch_quota_bound(struct fserver *s, enum lane lane, int64_t now_ms,
+                                int64_t *free_at_out, enum quota_window *w);
+
+/* place.c */
 void place_leave(struct fleet *f, struct place *p, enum bound why, int64_t until);
 void place_return(struct fleet *f, struct place *p);
+void place_return_by_time(struct fleet *f, int64_t now_ms);
 /* The server became able to be picked (freed, healthy, unpaused): back to its heaps. */
 void server_wake(struct fleet *f, struct fserver *s);
 

@@ -22,8 +22,8 @@ uint32_t lanes_capacity(struct fserver *s, enum lane lane, int64_t now_ms)
 bool lanes_busy(struct fserver *s, enum lane lane, int64_t now_ms)
 {
     uint32_t n = lanes_capacity(s, lane, now_ms), assigned = 0;
-    if (s->is_cold || s->single || s->state == OPER_HALF_OPEN || s->state == OPER_SUSPECT)
-        return s->assigned >= n;
+    if (health_is_single(s))
+        return fserver_moving(s) >= n;
     for (int l = 0; l <= (int)lane; l++)
         assigned += s->assigned_in[l];
     /* Behind those on the wire one of bulk may always wait, or it would never come to its part. */

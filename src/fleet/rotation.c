@@ -32,7 +32,7 @@ static void choose_set(struct fleet *f, struct fgroup *g, int64_t now_ms)
     uint32_t left = g->rotate_active;
     for (size_t i = 0; i < g->n_places; i++) {
         struct place *p = &g->places[(g->rotate_at + i) % g->n_places];
-        bool counts = may_rotate(p) && (health_may_send(p->server, now_ms) || p->server->slow_dot);
+        bool counts = may_rotate(p) && (health_may_send(p->server, now_ms) || p->server->is_parked);
         bool rests = p->role == ROLE_ACTIVE && left == 0;
         left -= counts && left > 0;
         set_resting(f, p, rests);

@@ -11,7 +11,8 @@
 #define FACTOR_LEAST   0.05 /* nobody is starved of the mail that would show it is well again */
 #define STEP_DOWN      0.25 /* of the present factor, a step at most */
 #define STEP_UP        0.10
-#define WEIGH_ANSWERS  20 /* fewer answers in the last minute decide nothing */
+#define WEIGH_ANSWERS  20  /* fewer answers in the last minute decide nothing */
+#define WARM_KNOWN     100 /* messages of a day: fewer say nothing of what a server would carry */
 #define UNKNOWN_US     1000
 #define REFUSAL_US     1000000 /* the slowest decile of a server that has answered nothing yet */
 #define REFUSAL_TIMES  4       /* the typical latency of the slowest */
@@ -31,8 +32,38 @@ void fleet_set_factor(struct fleet *f, uint16_t num, enum factor k, double value
     struct fserver *s = fleet_find(f, num);
     if (!s)
         return;
-    s->factors[k].value = MIN(MAX(value, 0.0), 1.0);
-    snprintf(s->factors[k].reason, sizeof s->factors[k].reason, "%s", reason);
+    struct factor_value *v = &s->factors[k];
+    v->want = MIN(MAX(value, 0.0), 1.0);
+    if (health_stands(s))
+        v->value = v->want;
+    snprintf(v->reason, sizeof v->reason, "%s", reason);
+}
+
+static bool is_adaptive(const struct fserver *s)
+{
+    bool any = false;
+    list_each(it, &s->places)
+    {
+        any |= list_entry(it, struct place, link)->group->strategy == STRATEGY_ADAPTIVE;
+    }
+    return any;
+}
+
+void fleet_set_warmup(struct fleet *f, uint16_t num, const struct warmup_stand *w)
+{
+    struct fserver *s = fleet_find(f, num);
+    if (!s)
+        return;
+    struct factor_value *v = &s->factors[FACTOR_WARMUP];
+    bool begins = w->cap && !s->warmup.cap;
+    s->warmup = *w;
+    if (w->cap)
+        snprintf(v->reason, sizeof v->reason, "warm-up: day %u, at most %llu", w->day,
+                 (unsigned long long)w->cap);
+    else
+        snprintf(v->reason, sizeof v->reason, "%s", v->value < 1 ? "the warm-up is over" : "");
+    if (begins && w->last && is_adaptive(s)) /* its first day, or a start of ours */
+        v->value = MIN(MAX((double)w->cap / (double)w->last, FACTOR_LEAST), 1.0);
 }
 
 bool fleet_factor(const struct fleet *f, uint16_t num, enum factor k, double *value_out,
@@ -121,10 +152,9 @@ void strategy_update(struct fleet *f, struct fserver *s, int64_t now_ms)
 double strategy_weight(const struct place *p, int64_t now_ms)
 {
     const struct fserver *s = p->server;
-    double w = health_share(s, now_ms) * p->weight;
-    w *= s->factors[FACTOR_WARMUP].value * s->factors[FACTOR_REPUTATION].value;
+    double w = health_share(s, now_ms) * p->weight * s->factors[FACTOR_REPUTATION].value;
     if (p->group->strategy == STRATEGY_ADAPTIVE)
-        w *= s->factors[FACTOR_HEALTH].value;
+        w *= s->factors[FACTOR_WARMUP].value * s->factors[FACTOR_HEALTH].value;
     return w;
 }
 
@@ -148,15 +178,19 @@ static int64_t median_latency(const struct fgroup *g)
     return median;
 }
 
-static void weigh(struct fserver *s, int64_t median_us, int64_t now_ms)
+/* A step from where it is. */
+static double step(double is, double want)
+{
+    return want < is ? MAX(want, is * (1 - STEP_DOWN)) : MIN(want, is + STEP_UP);
+}
+
+static void weigh_health(struct fserver *s, int64_t median_us, int64_t now_ms)
 {
     uint32_t ok = 0, bad = 0;
-    health_counts(s, now_ms, &ok, &bad);
-    bool moves = s->state != OPER_HEALTHY && s->state != OPER_DEGRADED;
+    breaker_counts(&s->breaker, now_ms, &ok, &bad);
     bool few = ok + bad < WEIGH_ANSWERS;
-    if (moves || s->weighed_at == now_ms || (few && (bad || !ok)))
-        return; /* one owner a signal: the breaker has it */
-    s->weighed_at = now_ms;
+    if (few && (bad || !ok))
+        return;
     double well = (double)ok / (ok + bad);
     double slow = median_us && s->latency_us > 2 * median_us
                       ? 2.0 * (double)median_us / (double)s->latency_us
@@ -164,12 +198,71 @@ static void weigh(struct fserver *s, int64_t median_us, int64_t now_ms)
     double want = MAX(well * well * slow, FACTOR_LEAST), is = s->factors[FACTOR_HEALTH].value;
     if (few) /* a small share brings few answers: they may speak for it, not against it */
         want = MAX(want, is);
-    is = want < is ? MAX(want, is * (1 - STEP_DOWN)) : MIN(want, is + STEP_UP);
+    is = step(is, want);
     char why[96];
     snprintf(why, sizeof why, "%.0f %% of %u answered well, %lld ms (median %lld)", well * 100,
              ok + bad, (long long)s->latency_us / 1000, (long long)median_us / 1000);
     s->factors[FACTOR_HEALTH].value = is;
     snprintf(s->factors[FACTOR_HEALTH].reason, sizeof s->factors[FACTOR_HEALTH].reason, "%s", why);
+}
+
+/* What the group carried in a day. */
+static uint64_t day_of(const struct fgroup *g, uint64_t *weights_out, int64_t now_ms)
+{
+    uint64_t sum = 0;
+    *weights_out = 0;
+    for (size_t i = 0; i < g->n_places; i++) {
+        sum += window_used(&g->places[i].server->quota.lines[QUOTA_DAY].window, now_ms);
+        *weights_out += g->places[i].weight;
+    }
+    return sum;
+}
+
+/* Its cap in parts of what it would carry when warm: its share of the group's last day, or the
+ * plan's last cap where that is less or the day says too little. So it never carries less than its
+ * cap for want of weight, and does not use it up in the first hour. */
+static void weigh_warmup(const struct place *p, uint64_t day, uint64_t weights)
+{
+    struct fserver *s = p->server;
+    struct factor_value *v = &s->factors[FACTOR_WARMUP];
+    const struct warmup_stand *w = &s->warmup;
+    if (!w->cap) {
+        v->value = step(v->value, 1);
+        if (v->value >= 1)
+            v->reason[0] = 0;
+        return;
+    }
+    uint64_t share = weights ? day * p->weight / weights : 0;
+    uint64_t warm = day < WARM_KNOWN ? w->last : MIN(share, w->last);
+    double want = warm > w->cap ? (double)w->cap / (double)warm : 1;
+    v->value = step(v->value, MAX(want, FACTOR_LEAST));
+    snprintf(v->reason, sizeof v->reason, "warm-up: day %u, at most %llu; warm it would carry %llu",
+             w->day, (unsigned long long)w->cap, (unsigned long long)warm);
+}
+
+/* One owner a signal: while the breaker moves, weights stand. A server in several groups is weighed
+ * once. */
+static void weigh(const struct place *p, int64_t median_us, uint64_t day, uint64_t weights,
+                  int64_t now_ms)
+{
+    struct fserver *s = p->server;
+    if (!health_stands(s) || s->weighed_at == now_ms)
+        return;
+    s->weighed_at = now_ms;
+    weigh_health(s, median_us, now_ms);
+    weigh_warmup(p, day, weights);
+}
+
+/* What was set while its breaker moved; and what nobody weighs any more. */
+static void settle_factors(struct fleet *f)
+{
+    for (size_t i = 0; i < f->n_servers; i++) {
+        struct fserver *s = f->servers[i];
+        if (s && s->factors[FACTOR_WARMUP].value < 1 && !is_adaptive(s))
+            s->factors[FACTOR_WARMUP].value = 1;
+        if (s && health_stands(s))
+            s->factors[FACTOR_REPUTATION].value = s->factors[FACTOR_REPUTATION].want;
+    }
 }
 
 /* The mean latency of the slowest server that answers. */
@@ -194,15 +287,18 @@ void strategy_tick(struct fleet *f, int64_t now_ms)
     f->weighed_at = now_ms;
     f->typical_us = typical_latency(f);
     lanes_tick(f, now_ms);
+    settle_factors(f);
     size_t pos = 0;
     uint64_t key = 0;
     void *v = NULL;
     while (map_u64_next(f->groups, &pos, &key, &v)) {
         struct fgroup *g = v;
-        int64_t median = g->strategy == STRATEGY_ADAPTIVE ? median_latency(g) : 0;
+        bool adaptive = g->strategy == STRATEGY_ADAPTIVE;
+        uint64_t weights = 0, day = adaptive ? day_of(g, &weights, now_ms) : 0;
+        int64_t median = adaptive ? median_latency(g) : 0;
         for (size_t i = 0; i < g->n_places; i++)
-            if (g->strategy == STRATEGY_ADAPTIVE)
-                weigh(g->places[i].server, median, now_ms);
+            if (adaptive)
+                weigh(&g->places[i], median, day, weights, now_ms);
             else if (g->strategy == STRATEGY_CHEAPEST)
                 update_tier(f, &g->places[i], now_ms);
     }

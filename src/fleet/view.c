@@ -11,11 +11,18 @@ static int compare(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-/* Of every strategy; what adaptive makes of health is its own. */
+/* In the first of its groups, whose weight is shown beside it. */
 static double share_of(const struct fserver *s, int64_t now_ms)
 {
-    return health_share(s, now_ms) * s->factors[FACTOR_WARMUP].value *
-           s->factors[FACTOR_REPUTATION].value;
+    const struct place *first = NULL;
+    list_each(it, &s->places)
+    {
+        const struct place *p = list_entry(it, struct place, link);
+        if (!first || p->group->num < first->group->num)
+            first = p;
+    }
+    return first ? strategy_weight(first, now_ms) / first->weight
+                 : health_share(s, now_ms) * s->factors[FACTOR_REPUTATION].value;
 }
 
 static bool is_used_up(struct quota *q, int64_t now_ms, struct server_view *out, const char *what)
@@ -54,6 +61,12 @@ bool fleet_view(struct fleet *f, uint16_t num, int64_t now_ms, struct server_vie
         qsort(sorted, n, sizeof *sorted, compare);
         out->latency_p50_ms = sorted[n / 2];
         out->latency_p95_ms = sorted[n * 95 / 100];
+    }
+    if (s->pace) {
+        out->pace_per_s = s->pace->per_s;
+        out->pace_seen_per_s = s->pace->seen_per_s;
+        out->pace_until = s->pace->until;
+        snprintf(out->pace_reason, sizeof out->pace_reason, "%s", s->pace->reason);
     }
     struct limit_key warmup = {LIMIT_WARMUP, num, 0};
     if (s->state == OPER_HEALTHY && !is_used_up(&s->quota, now_ms, out, ""))

@@ -40,7 +40,8 @@ static void on_common_cause(void *arg, bool began, const char *reason)
     (void)arg, (void)began, (void)reason;
 }
 
-static const struct fleet_events events = {on_ready, on_state, on_common_cause};
+static const struct fleet_events events = {
+    .on_ready = on_ready, .on_state = on_state, .on_common_cause = on_common_cause};
 
 static void add_servers(struct picking *p)
 {

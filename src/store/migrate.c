@@ -14,11 +14,12 @@ extern const unsigned char sql_0002[];
 extern const unsigned char sql_0003[];
 extern const unsigned char sql_0004[];
 extern const unsigned char sql_0005[];
+extern const unsigned char sql_0006[];
 
 static const struct migration migrations[] = {
     {"0001-house", (const char *)sql_0001},        {"0002-dispatcher", (const char *)sql_0002},
     {"0003-applications", (const char *)sql_0003}, {"0004-attempts", (const char *)sql_0004},
-    {"0005-dkim", (const char *)sql_0005},
+    {"0005-dkim", (const char *)sql_0005},         {"0006-cells", (const char *)sql_0006},
 };
 
 int migrate_latest(void)

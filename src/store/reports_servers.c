@@ -249,6 +249,8 @@ static json_t *server_json(void *arg, struct db *db, struct stmt *s)
     json_object_set_new(j, "resting", live_field(live, "resting"));
     json_object_set_new(j, "refusals", live_field(live, "refusals"));
     json_object_set_new(j, "factors", live_field(live, "factors"));
+    json_object_set_new(j, "cells", live_field(live, "cells"));
+    json_object_set_new(j, "pace", live_field(live, "pace"));
     add_settings(j, s);
     return j;
 }

@@ -28,7 +28,8 @@ static void on_common(void *arg, bool began, const char *reason)
 
 void stage_open(struct stage *s)
 {
-    static const struct fleet_events events = {on_ready, on_state, on_common};
+    static const struct fleet_events events = {
+        .on_ready = on_ready, .on_state = on_state, .on_common_cause = on_common};
     *s = (struct stage){.now = START_MS};
     s->f = fleet_new(&events, s, 1, s->now);
 }

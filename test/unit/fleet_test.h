@@ -10,8 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define START_MS INT64_C(1750000000000)
-#define SERVERS  300
+#define START_MS  INT64_C(1750000000000)
+#define SERVERS   300
+#define PROVIDERS 64
 
 struct bed {
     struct fleet *f;
@@ -20,6 +21,8 @@ struct bed {
     struct server *servers[SERVERS + 1];
     enum oper_state state[SERVERS + 1];
     uint32_t n_changes[SERVERS + 1];
+    enum oper_state cell[SERVERS + 1][PROVIDERS]; /* by provider */
+    uint32_t n_cell_changes;
     uint32_t n_ready;
     bool has_lanes; /* else every ask is bulk */
     int common;     /* begins less ends */
@@ -51,9 +54,19 @@ static inline void bed_common(void *arg, bool began, const char *reason)
     b->n_common += began;
 }
 
+static inline void bed_cell(void *arg, const struct cell_change *c)
+{
+    struct bed *b = arg;
+    enum oper_state *is = &b->cell[c->server_num][c->provider % PROVIDERS];
+    assert_int_equal(c->from, *is); /* one door here too */
+    assert_non_null(c->reason);
+    *is = c->to;
+    b->n_cell_changes++;
+}
+
 static inline void bed_init(struct bed *b)
 {
-    static const struct fleet_events events = {bed_ready, bed_state, bed_common};
+    static const struct fleet_events events = {bed_ready, bed_state, bed_common, bed_cell};
     *b = (struct bed){.now = START_MS, .seed = 1};
     b->f = fleet_new(&events, b, 42, b->now);
 }

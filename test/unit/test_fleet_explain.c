@@ -36,7 +36,8 @@ static void put_quota(struct dump *d, struct quota *q, int64_t now)
 static void put_server(struct dump *d, struct fserver *s, int64_t now)
 {
     PUT(d, "s%u %d %u urgent %lld try %d probe %d conc %.6f f%u", s->num, s->state, s->assigned,
-        (long long)s->urgent_until, s->may_try, s->is_probing, s->concurrency, s->failures_in_row);
+        (long long)s->urgent_until, s->may_try, s->is_probing, s->concurrency,
+        s->breaker.failures_in_row);
     put_quota(d, &s->quota, now);
     list_each(it, &s->places)
     {
@@ -225,7 +226,7 @@ static void change(struct life *x)
     } else if (what == 2) {
         fleet_open(b->f, num, "test", b->now);
     } else if (what == 3) {
-        fleet_slow_dot(b->f, num, bed_below(b, 3) == 0, b->now);
+        fleet_stuck(b->f, num, bed_below(b, 3) == 0, true, b->now);
     } else if (what == 4) {
         fleet_set_factor(b->f, num, FACTOR_REPUTATION, (double)bed_below(b, 5) / 4, "test");
     } else if (bed_tick(b, num)) {

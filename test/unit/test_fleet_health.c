@@ -1,5 +1,5 @@
-/* What opens a server, how it comes back, losses behind the dot, wrong logins, cells, and the fault
- * that is ours. */
+/* What opens a server, how it comes back, losses behind the dot, dots that wait, wrong logins, From
+ * domains that are refused. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -268,13 +268,13 @@ static void a_slow_dot_parks_the_server(void **state)
     begin(&b, 1);
     give(&b, 1);
     assert_true(bed_dot(&b, 1));
-    fleet_slow_dot(b.f, 1, true, b.now);
+    fleet_stuck(b.f, 1, 1, false, b.now);
     assert_int_equal(b.state[1], OPER_DEGRADED);
     assert_int_equal(bed_send(&b), 0);
     b.now += 600000;
     bed_tick(&b, 0);
     assert_int_equal(bed_send(&b), 0);
-    fleet_slow_dot(b.f, 1, false, b.now);
+    fleet_stuck(b.f, 1, 0, true, b.now);
     bed_report(&b, &(struct report){.server_num = 1,
                                     .is_message = true,
                                     .verdict = VERDICT_ACCEPTED,
@@ -284,6 +284,112 @@ static void a_slow_dot_parks_the_server(void **state)
     bed_tick(&b, 0);
     assert_int_equal(b.state[1], OPER_HEALTHY);
     assert_int_equal(bed_send(&b), 1);
+    bed_free(&b);
+}
+
+/* Its dot still waits, yet a probe without mail passes: one message at a time until three dots are
+ * answered, then all of it. */
+static void a_probe_ends_the_park(void **state)
+{
+    (void)state;
+    struct bed b;
+    begin(&b, 1);
+    give(&b, 1);
+    assert_true(bed_dot(&b, 1));
+    fleet_stuck(b.f, 1, 1, false, b.now);
+    int64_t at = bed_view(&b, 1).until;
+    assert_int_equal(at - b.now, 15000);
+    b.now = at - 1;
+    assert_false(bed_tick(&b, 1));
+    b.now = at;
+    assert_true(bed_tick(&b, 1));
+    assert_false(bed_tick(&b, 1)); /* one probe at a time */
+    assert_int_equal(bed_send(&b), 0);
+    bed_probe(&b, 1, VERDICT_ACCEPTED, true);
+    assert_int_equal(b.state[1], OPER_HEALTHY);
+    for (int i = 0; i < 3; i++) {
+        assert_true(fleet_one_at_a_time(b.f, 1));
+        give(&b, 1);
+        assert_int_equal(bed_send(&b), 0);
+        bed_accept(&b, 1);
+    }
+    assert_false(fleet_one_at_a_time(b.f, 1));
+    for (int i = 0; i < 5; i++)
+        give(&b, 1);
+    fleet_stuck(b.f, 1, 0, true, b.now); /* at last its timeout */
+    bed_report(&b, &(struct report){.server_num = 1,
+                                    .is_message = true,
+                                    .verdict = VERDICT_UNCERTAIN,
+                                    .phase = PHASE_DOT,
+                                    .dot_left = true,
+                                    .dot_at = b.now - 540000});
+    assert_int_equal(bed_view(&b, 1).in_flight, 5);
+    bed_free(&b);
+}
+
+/* It is really dead: three probes that fail open it, each asked later than the last. */
+static void a_parked_server_whose_probes_fail_opens(void **state)
+{
+    (void)state;
+    struct bed b;
+    begin(&b, 2);
+    give(&b, 1);
+    assert_true(bed_dot(&b, 1));
+    fleet_stuck(b.f, 1, 1, false, b.now);
+    int64_t asked = b.now, waits[3] = {0};
+    for (int i = 0; i < 3; i++) {
+        for (; !bed_tick(&b, 1); b.now += 1000)
+            if (bed_send(&b) == 2) /* the other one is well */
+                bed_accept(&b, 2);
+        waits[i] = b.now - asked;
+        asked = b.now;
+        assert_int_equal(b.state[1], OPER_DEGRADED);
+        bed_probe(&b, 1, VERDICT_FAILOVER, false);
+    }
+    assert_true(waits[0] >= 15000 && waits[1] >= 15000 && waits[2] > 30000);
+    assert_int_equal(b.state[1], OPER_OPEN);
+    bed_free(&b);
+}
+
+/* We give its one dot up to have a connection for the probe: that answers nothing. */
+static void a_dot_given_up_does_not_end_the_park(void **state)
+{
+    (void)state;
+    struct bed b;
+    begin(&b, 1);
+    give(&b, 1);
+    assert_true(bed_dot(&b, 1));
+    fleet_stuck(b.f, 1, 1, false, b.now);
+    fleet_stuck(b.f, 1, 0, false, b.now);
+    bed_report(&b, &(struct report){.server_num = 1,
+                                    .is_message = true,
+                                    .is_ours = true,
+                                    .verdict = VERDICT_UNCERTAIN,
+                                    .phase = PHASE_DOT,
+                                    .dot_left = true,
+                                    .dot_at = b.now});
+    assert_int_equal(bed_send(&b), 0);
+    b.now += 15000;
+    assert_true(bed_tick(&b, 1));
+    bed_probe(&b, 1, VERDICT_ACCEPTED, true);
+    assert_int_equal(bed_send(&b), 1);
+    bed_free(&b);
+}
+
+/* Open while a dot waits on: the dot does not keep it from coming back. */
+static void half_open_beside_a_dot_that_waits(void **state)
+{
+    (void)state;
+    struct bed b;
+    begin(&b, 2);
+    give(&b, 1);
+    assert_true(bed_dot(&b, 1));
+    open_it(&b, 1);
+    fleet_stuck(b.f, 1, 1, false, b.now);
+    to_half_open(&b, 1);
+    give(&b, 1);
+    bed_accept(&b, 1);
+    assert_int_equal(b.state[1], OPER_RAMP);
     bed_free(&b);
 }
 
@@ -338,68 +444,6 @@ static void a_used_up_quota_rests_until_its_time(void **state)
     b.now += 120000;
     bed_tick(&b, 0);
     assert_int_equal(b.state[1], OPER_HEALTHY);
-    bed_free(&b);
-}
-
-static void asked_to_slow_down_it_slows_down(void **state)
-{
-    (void)state;
-    struct bed b;
-    begin(&b, 1);
-    for (int round = 0; round < 2; round++) {
-        give(&b, 1);
-        bed_end(&b, 1, VERDICT_RATE_LIMITED, PHASE_RCPT, true);
-        assert_int_equal(b.state[1], OPER_DEGRADED);
-        assert_int_equal(fleet_connections(b.f, 1, b.now), 5);
-        give(&b, 1);
-        bed_end(&b, 1, VERDICT_RATE_LIMITED, PHASE_RCPT, true); /* the same storm */
-        assert_int_equal(fleet_connections(b.f, 1, b.now), 5);
-        b.now += 40000;
-        give(&b, 1);
-        bed_end(&b, 1, VERDICT_RATE_LIMITED, PHASE_RCPT, true); /* still too fast */
-        assert_int_equal(fleet_connections(b.f, 1, b.now), 2);
-        b.now += 600001;
-        bed_tick(&b, 0);
-        assert_int_equal(b.state[1], OPER_HEALTHY);
-        assert_int_equal(fleet_connections(b.f, 1, b.now), 10);
-    }
-    bed_free(&b);
-}
-
-static struct pick ask_provider(struct bed *b, uint32_t provider)
-{
-    return bed_ask(b, &(struct ask){.group_num = 1, .provider = provider});
-}
-
-static void a_block_closes_the_providers_cell(void **state)
-{
-    (void)state;
-    struct bed b;
-    begin(&b, 1);
-    int64_t hours[] = {1, 2, 4, 4};
-    for (size_t i = 0; i < countof(hours); i++) {
-        assert_int_equal(ask_provider(&b, 7).kind, PICK_SEND);
-        assert_int_equal(ask_provider(&b, 7).kind, PICK_SEND);
-        for (int k = 0; k < 2; k++) /* two on their way: one closing */
-            bed_report(&b, &(struct report){.server_num = 1,
-                                            .is_message = true,
-                                            .verdict = VERDICT_BLOCKED,
-                                            .fault = FAULT_SERVER_PROVIDER,
-                                            .phase = PHASE_RCPT,
-                                            .reply_read = true,
-                                            .provider = 7});
-        assert_int_equal(b.state[1], OPER_HEALTHY);
-        struct pick p = ask_provider(&b, 7);
-        assert_int_equal(p.kind, PICK_WAIT);
-        assert_int_equal(p.bound, BOUND_PROVIDER);
-        assert_int_equal(ask_provider(&b, 8).kind, PICK_SEND);
-        bed_accept(&b, 1);
-        b.now += hours[i] * 3600000 - 1;
-        assert_int_equal(ask_provider(&b, 7).kind, PICK_WAIT);
-        b.now += 1;
-    }
-    assert_int_equal(ask_provider(&b, 7).kind, PICK_SEND);
-    bed_return(&b, 1);
     bed_free(&b);
 }
 
@@ -461,179 +505,6 @@ static void mail_refused_for_good_bars_the_from(void **state)
     bed_free(&b);
 }
 
-/* ---- the fault is ours */
-
-static void all_silent_for_5_s_is_our_fault(void **state)
-{
-    (void)state;
-    struct bed b;
-    begin(&b, 3);
-    b.now += 100;
-    for (int i = 0; i < 4; i++)
-        for (uint16_t num = 1; num <= 3; num++) {
-            bed_no_connection(&b, num, false);
-            bed_tick(&b, 0);
-        }
-    assert_int_equal(b.state[1], OPER_OPEN);
-    assert_int_equal(b.common, 0); /* 5 s are not over */
-    b.now += 4899;
-    bed_tick(&b, 0);
-    assert_int_equal(b.common, 0);
-    b.now += 1;
-    assert_true(bed_tick(&b, 0)); /* begins, and probes one server */
-    assert_int_equal(b.common, 1);
-    for (uint16_t num = 1; num <= 3; num++)
-        assert_int_equal(b.state[num], OPER_HEALTHY); /* nobody is blamed */
-    struct pick p = bed_pick(&b);
-    assert_int_equal(p.kind, PICK_WAIT);
-    assert_int_equal(p.bound, BOUND_COMMON_CAUSE);
-    for (int i = 0; i < 30; i++) { /* one probe in 2 s; health is frozen */
-        b.now += 1000;
-        bool probes = bed_tick(&b, 0);
-        assert_int_equal(probes, i % 2);
-        for (uint16_t num = 1; num <= 3; num++)
-            bed_probe(&b, num, VERDICT_FAILOVER, false);
-    }
-    for (uint16_t num = 1; num <= 3; num++)
-        assert_int_equal(b.state[num], OPER_HEALTHY);
-    bed_probe(&b, 2, VERDICT_ACCEPTED, true);
-    assert_int_equal(b.common, 0);
-    assert_int_not_equal(bed_send(&b), 0);
-    bed_free(&b);
-}
-
-static void never_while_any_answers(void **state)
-{
-    (void)state;
-    struct bed b;
-    begin(&b, 3);
-    for (int i = 0; i < 100; i++) {
-        b.now += 1000;
-        for (uint16_t num = 1; num <= 2; num++)
-            if (b.state[num] == OPER_HEALTHY)
-                bed_no_connection(&b, num, false);
-        if (i % 4 == 0) { /* less than 5 s apart */
-            struct pick p = bed_ask(&b, &(struct ask){.group_num = 1, .keep_server = 3});
-            assert_int_equal(p.server_num, 3);
-            bed_end(&b, 3, VERDICT_HARD_BOUNCE, PHASE_RCPT, true);
-        }
-        bed_tick(&b, 0);
-        assert_int_equal(b.n_common, 0);
-    }
-    bed_free(&b);
-}
-
-static void one_that_is_well_and_idle_is_no_proof(void **state)
-{
-    (void)state;
-    struct bed b;
-    begin(&b, 2);
-    b.now += 61000; /* nobody answered lately, one is asked and fails, the other is not in use */
-    for (int i = 0; i < 3; i++)
-        bed_no_connection(&b, 1, false);
-    assert_int_equal(b.common, 1);
-    bed_free(&b);
-    begin(&b, 2);
-    b.now += 6000;
-    for (int i = 0; i < 3; i++) /* the other one answered in the last minute: it is in use */
-        bed_no_connection(&b, 1, false);
-    assert_int_equal(b.common, 0);
-    assert_int_equal(b.state[1], OPER_OPEN);
-    bed_free(&b);
-}
-
-static void a_lone_server_that_refuses_is_not_our_fault(void **state)
-{
-    (void)state;
-    struct bed b;
-    begin(&b, 1);
-    b.now += 10000;
-    for (int i = 0; i < 3; i++)
-        bed_no_connection(&b, 1, true);
-    bed_tick(&b, 0);
-    assert_int_equal(b.n_common, 0);
-    assert_int_equal(b.state[1], OPER_OPEN);
-    bed_free(&b);
-}
-
-/* It takes envelopes and drops at the dot: somebody is there. Three are lost, not every five
- * seconds three more. */
-static void a_lone_server_that_drops_after_the_dot_is_opened(void **state)
-{
-    (void)state;
-    struct bed b;
-    begin(&b, 1);
-    int lost = 0;
-    for (int i = 0; i < 115; i++) {
-        b.now += 100;
-        uint16_t nums[8];
-        size_t n = fleet_tick(b.f, b.now, nums, 8);
-        for (size_t k = 0; k < n; k++)
-            bed_probe(&b, nums[k], VERDICT_ACCEPTED, true);
-        if (bed_send(&b)) {
-            bed_lose(&b, 1);
-            lost++;
-        }
-    }
-    assert_int_equal(b.n_common, 0);
-    assert_int_equal(lost, 3);
-    bed_free(&b);
-}
-
-/* Only sick servers are left when the network goes: it is noticed when it comes back all the same.
- */
-static void only_open_servers_are_probed_too(void **state)
-{
-    (void)state;
-    struct bed b;
-    begin(&b, 2);
-    b.now += 1000;
-    for (int i = 0; i < 3; i++)
-        bed_no_connection(&b, 1, false);
-    assert_int_equal(b.state[1], OPER_OPEN);
-    give(&b, 2);
-    b.now += 7000;
-    bed_accept(&b, 2); /* answered long after 1 had been opened */
-    b.servers[2]->admin = ADMIN_PAUSED;
-    bed_apply(&b, 2);
-    b.now = bed_view(&b, 1).until;
-    bool probed = false;
-    for (int i = 0; i < 10; i++, b.now += 1000) { /* its probe and the common one fail */
-        probed |= bed_tick(&b, 1);
-        bed_probe(&b, 1, VERDICT_FAILOVER, false);
-    }
-    assert_true(probed);
-    for (int i = 0; i < 60 && b.state[1] != OPER_RAMP; i++, b.now += 1000) { /* back */
-        if (bed_tick(&b, 1))
-            bed_probe(&b, 1, VERDICT_ACCEPTED, true);
-        if (bed_send(&b))
-            bed_accept(&b, 1);
-    }
-    assert_int_equal(b.common, 0);
-    assert_int_equal(b.state[1], OPER_RAMP);
-    bed_free(&b);
-}
-
-static void changes_by_time_are_frozen_meanwhile(void **state)
-{
-    (void)state;
-    struct bed b;
-    begin(&b, 2);
-    give(&b, 2);
-    bed_end(&b, 2, VERDICT_QUOTA, PHASE_RCPT, true);
-    b.now += 70000;
-    for (int i = 0; i < 3; i++)
-        bed_no_connection(&b, 1, false);
-    assert_int_equal(b.common, 1);
-    b.now += 7200000;
-    bed_tick(&b, 0);
-    assert_int_equal(b.state[2], OPER_EXHAUSTED);
-    bed_probe(&b, 1, VERDICT_ACCEPTED, true);
-    bed_tick(&b, 0);
-    assert_int_equal(b.state[2], OPER_HEALTHY);
-    bed_free(&b);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -646,19 +517,14 @@ int main(void)
         cmocka_unit_test(half_open_goes_on_asking),
         cmocka_unit_test(losses_behind_the_dot),
         cmocka_unit_test(a_slow_dot_parks_the_server),
+        cmocka_unit_test(a_probe_ends_the_park),
+        cmocka_unit_test(a_parked_server_whose_probes_fail_opens),
+        cmocka_unit_test(a_dot_given_up_does_not_end_the_park),
+        cmocka_unit_test(half_open_beside_a_dot_that_waits),
         cmocka_unit_test(a_wrong_login_is_misconfigured_at_once),
         cmocka_unit_test(a_used_up_quota_rests_until_its_time),
-        cmocka_unit_test(asked_to_slow_down_it_slows_down),
-        cmocka_unit_test(a_block_closes_the_providers_cell),
         cmocka_unit_test(a_barred_from_waits_and_does_not_fail),
         cmocka_unit_test(mail_refused_for_good_bars_the_from),
-        cmocka_unit_test(all_silent_for_5_s_is_our_fault),
-        cmocka_unit_test(never_while_any_answers),
-        cmocka_unit_test(one_that_is_well_and_idle_is_no_proof),
-        cmocka_unit_test(a_lone_server_that_refuses_is_not_our_fault),
-        cmocka_unit_test(a_lone_server_that_drops_after_the_dot_is_opened),
-        cmocka_unit_test(only_open_servers_are_probed_too),
-        cmocka_unit_test(changes_by_time_are_frozen_meanwhile),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
