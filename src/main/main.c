@@ -52,9 +52,10 @@ int main(int argc, char **argv)
     bool parsed = command_parse(argc, argv, &c, &e);
     if (c.help && (parsed || !c.command)) {
         status = help_for(&c, argc, argv);
+    } else if (argc < 2) { /* no complaint to somebody who looks what there is */
+        help_overview();
+        status = err_exit_status(ERR_INVALID);
     } else if (!parsed) {
-        if (argc < 2)
-            help_overview();
         status = output_fail(&e);
     } else {
         status = c.command->run(&c);
