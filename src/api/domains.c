@@ -1,5 +1,5 @@
-/* /v1/domains: domains that mail is sent from, and their DKIM keys with the records to publish.
- * Changes are core's. */
+/* /v1/domains: domains that mail is sent from, their DKIM keys with the records to publish, and
+ * their check. Changes and checks are core's. */
 #include "api/inner.h"
 #include "api/resources.h"
 #include "mail/dkim_record.h"
@@ -49,6 +49,11 @@ void on_domains_set(struct http_request *r)
 void on_domains_remove(struct http_request *r)
 {
     call_core(r, 200, "domain.remove", named_body(r, "name"));
+}
+
+void on_domains_check(struct http_request *r)
+{
+    call_core(r, 200, "domain.check", named_body(r, "name"));
 }
 
 void on_domains_keygen(struct http_request *r)

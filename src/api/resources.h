@@ -31,6 +31,7 @@ void on_domains_add(struct http_request *r);
 void on_domains_show(struct http_request *r);
 void on_domains_set(struct http_request *r);
 void on_domains_remove(struct http_request *r);
+void on_domains_check(struct http_request *r);
 void on_domains_keygen(struct http_request *r);
 void on_domains_key_activate(struct http_request *r);
 void on_domains_key_retire(struct http_request *r);

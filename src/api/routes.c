@@ -72,6 +72,7 @@ const struct http_route http_routes[] = {
     {HTTP_GET, "/v1/domains/{}", on_domains_show, "servers:read", 0, false},
     {HTTP_PATCH, "/v1/domains/{}", on_domains_set, "servers:write", JSON, false},
     {HTTP_DELETE, "/v1/domains/{}", on_domains_remove, "servers:write", 0, false},
+    {HTTP_POST, "/v1/domains/{}/check", on_domains_check, "servers:write", JSON, true},
     {HTTP_POST, "/v1/domains/{}/keys", on_domains_keygen, "servers:write", JSON, true},
     {HTTP_POST, "/v1/domains/{}/keys/{}/activate", on_domains_key_activate, "servers:write", JSON,
      false},

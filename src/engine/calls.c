@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "engine/admin.h"
+#include "engine/domain_check.h"
 #include "engine/foresee.h"
 #include "engine/isolate.h"
 #include "engine/look.h"
@@ -267,6 +268,8 @@ static bool run_aside(struct core *c, struct link_request *r)
         evidence_start(c, r);
     else if (str_is(str_of(r->op), "live.forecast"))
         foresee_start(c, r);
+    else if (str_is(str_of(r->op), "domain.check"))
+        domain_check_start(c, json_string_value(json_object_get(r->args, "name")), r);
     else if (str_is(str_of(r->op), "live.simulate"))
         simulating_start(c, r);
     else

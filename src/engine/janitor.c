@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "engine/calendar.h"
+#include "engine/domain_check.h"
 #include "engine/limiting.h"
 #include "engine/reputing.h"
 #include "engine/warming.h"
@@ -164,6 +165,7 @@ static void tick(void *arg)
         minutes = boot;
         post_anchor(c);
         settle_provisional(c);
+        domain_check_minute(c);
         if (c->swept_at == 0 || boot - c->swept_at >= HOUR_MS) {
             c->swept_at = boot;
             post_sweep(c);

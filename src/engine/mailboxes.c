@@ -126,6 +126,11 @@ void mailboxes_configure(struct core *c, bool all_on_loopback)
     of(c)->may_ask = !all_on_loopback || c->cfg->dns_servers != NULL;
 }
 
+bool mailboxes_may_ask(struct core *c)
+{
+    return of(c)->may_ask;
+}
+
 void mailboxes_second(struct core *c)
 {
     struct mailboxes *m = of(c);

@@ -13,7 +13,7 @@
  *   foresee.c, simulating.c  forecast and group simulate, on a desk   derive.c  SCRAM's work
  *   submitting.c, drafts.c  messages of the API, their templates
  *   look.c, patterns.c, evidence.c, isolate.c  for the operator       cancels.c  words to keep
- *   signing.c    DKIM keys, signatures
+ *   signing.c    DKIM keys, signatures     domain_check.c, domain_verdict.c  what DNS says
  *   probe.c      server test and health probes   cells.c   server x mailbox provider, kept
  *   policies.c   failure matrices of the groups */
 #ifndef ENGINE_STATE_H
@@ -374,6 +374,7 @@ uint32_t mailboxes_provider(struct core *c, struct str domain);
 bool mailboxes_look_again(struct core *c, struct job *j);
 /* After a change of servers: may names be looked up? */
 void mailboxes_configure(struct core *c, bool all_on_loopback);
+bool mailboxes_may_ask(struct core *c);
 json_t *mailboxes_live(const struct core *c);
 void mailboxes_second(struct core *c);
 

@@ -119,7 +119,8 @@ static struct bench_case usual_case(const struct bench_options *o)
                                .sync_ms = o->sync_ms >= 0 && o->shim ? o->sync_ms : 0,
                                .text_only = !strcmp(o->form, "text"),
                                .shim = o->shim,
-                               .keep = o->keep};
+                               .keep = o->keep,
+                               .dkim = o->dkim};
 }
 
 static void put_costs(struct bench_figures *f, const struct bench_sent *s)
@@ -274,6 +275,7 @@ static const struct {
 } texts[] = {
     {"--tls", offsetof(struct bench_options, tls), {"starttls", "tls"}},
     {"--form", offsetof(struct bench_options, form), {"html", "text"}},
+    {"--dkim", offsetof(struct bench_options, dkim), {"rsa", "ed25519"}},
     {"--slow-sync", offsetof(struct bench_options, shim), {NULL, NULL}},
     {"--keep", offsetof(struct bench_options, keep), {NULL, NULL}},
 };
@@ -348,11 +350,11 @@ static int run_one(const struct bench_options *o, const char *which, struct err 
         int (*run)(const struct bench_options *o, struct err *e);
     } benches[] = {{"campaign", bench_campaign}, {"tls", bench_tls},       {"rtt", bench_rtt},
                    {"pick", bench_pick},         {"import", bench_import}, {"start", bench_start},
-                   {"http", bench_http}};
+                   {"http", bench_http},         {"dkim", bench_dkim}};
     for (size_t i = 0; which && i < countof(benches); i++)
         if (!strcmp(benches[i].name, which))
             return benches[i].run(o, e);
-    err_set(e, ERR_INVALID, "name one of campaign, tls, rtt, pick, import, start, http");
+    err_set(e, ERR_INVALID, "name one of campaign, dkim, tls, rtt, pick, import, start, http");
     return -1;
 }
 

@@ -22,6 +22,7 @@ struct bench_options {
     const char *tls;         /* "starttls" or "tls" */
     const char *shim;        /* a library that slows syncs; NULL: none */
     const char *form;        /* "html" or "text" */
+    const char *dkim;        /* "rsa" or "ed25519"; NULL: unsigned */
     const char *keep;
     bool json;
 };
@@ -64,7 +65,7 @@ struct bench_case {
     int64_t rtt_ms, sync_ms;
     enum sink_tls tls;
     bool text_only;
-    const char *shim, *keep;
+    const char *shim, *keep, *dkim;
 };
 
 struct bench_sent {
@@ -88,6 +89,7 @@ bool bench_send(const struct bench_case *c, const struct bench_around *around,
 
 int bench_campaign(const struct bench_options *o, struct err *e);
 int bench_tls(const struct bench_options *o, struct err *e);
+int bench_dkim(const struct bench_options *o, struct err *e);
 int bench_rtt(const struct bench_options *o, struct err *e);
 int bench_pick(const struct bench_options *o, struct err *e);
 int bench_import(const struct bench_options *o, struct err *e);

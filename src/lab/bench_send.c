@@ -93,8 +93,12 @@ static bool prepare(struct sending *s, struct err *e)
     struct lab_crowd crowd;
     struct lab_daemon *d = &s->daemon;
     lab_crowd_new(&crowd, s->c->contacts, 1);
-    bool ok = lab_daemon_do(d, "group.add",
-                            json_pack("{s:s, s:s}", "name", NAME, "strategy", "weighted"), e);
+    bool ok =
+        (!s->c->dkim ||
+         lab_daemon_do(d, "domain.add",
+                       json_pack("{s:s, s:s}", "name", "shop.example", "dkim", s->c->dkim), e)) &&
+        lab_daemon_do(d, "group.add", json_pack("{s:s, s:s}", "name", NAME, "strategy", "weighted"),
+                      e);
     for (size_t i = 0; ok && i < s->c->servers; i++)
         ok = add_server(s, i, e);
     bench_say("importing %llu contacts", (unsigned long long)s->c->contacts);

@@ -1,5 +1,6 @@
 /* domain and dkim: the commands. dkim keygen and show work on the data directory itself while no
- * daemon runs there, by the very operations that the daemon uses. */
+ * daemon runs there, by the very operations that the daemon uses. domain check is in
+ * cmd_domain_check.c. */
 #include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -29,7 +30,7 @@ static const struct column domain_columns[] = {
 static const char *key_note(const char *state)
 {
     if (!strcmp(state, "waiting"))
-        return "waiting: publish this record, then `dkim activate`";
+        return "waiting: signs once `domain check` has seen this record, or `dkim activate`";
     if (!strcmp(state, "retired"))
         return "retired: keep its record for a week, for mail that is on its way";
     return "active: signs now; publish this record first of all";
@@ -253,7 +254,8 @@ int cmd_domain_add(struct cmd *c)
     if (status == 0 && output_is_json())
         output_json(answer);
     else if (status == 0) {
-        output_line("domain %s added", json_text(answer, "name"));
+        output_line("domain %s added; postfleet domain check %s tells what to publish",
+                    json_text(answer, "name"), json_text(answer, "name"));
         print_keys(answer, NULL);
     }
     json_decref(answer);

@@ -56,6 +56,7 @@ int cmd_domain_list(struct cmd *c);
 int cmd_domain_show(struct cmd *c);
 int cmd_domain_set(struct cmd *c);
 int cmd_domain_remove(struct cmd *c);
+int cmd_domain_check(struct cmd *c);
 int cmd_dkim_keygen(struct cmd *c);
 int cmd_dkim_show(struct cmd *c);
 int cmd_dkim_activate(struct cmd *c);

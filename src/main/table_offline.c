@@ -43,6 +43,7 @@ static const struct option bench_options[] = {
     OPT(ARG_COUNT, "connections", "N", NULL, "connections in all (default 50; rtt: 20)", RANGE(1, 5000)),
     OPT(ARG_COUNT, "body", "BYTES", NULL, "size of a message, about (default 10000)", RANGE(512, 1000000)),
     OPT(ARG_CHOICE, "form", "FORM", NULL, "HTML with its text form, or text alone", .choices = "html|text"),
+    OPT(ARG_CHOICE, "dkim", "A", NULL, "sign the campaign: rsa or ed25519", .choices = "rsa|ed25519"),
     OPT(ARG_CHOICE, "tls", "MODE", NULL, "of bench tls", .choices = "starttls|tls"),
     OPT(ARG_COUNT, "per-connection", "N", NULL, "messages a connection", RANGE(0, 1000000)),
     OPT(ARG_COUNT, "rtt", "MS", NULL, "round trip of bench rtt (default 20)", RANGE(0, 10000)),
@@ -109,7 +110,7 @@ const struct command commands_offline[] = {
         "Examples:\n"
         "  postfleet sink --ports 2501-2504 --log sink.log --behave 2502=reject:rcpt:550:0.1\n"
         "  postfleet sink --ports 2501 --behave 2501=delay:dot:200 --behave 2501=refuse@20-40"),
-    COMMAND("bench", NULL, "[campaign|tls|rtt|pick|import|start|http]", cmd_bench, bench_options, CMD_THROUGH, "measure this machine",
+    COMMAND("bench", NULL, "[campaign|dkim|tls|rtt|pick|import|start|http]", cmd_bench, bench_options, CMD_THROUGH, "measure this machine",
         "campaign, tls and rtt send to sinks of their own on loopback, import and start look at\n"
         "the database, http posts batches while sending is paused. Every rate stands beside a baseline: see doc/BENCH.md."),
     COMMAND("completion", NULL, "bash|zsh|fish", cmd_completion, NULL, 0, "shell completion to be sourced",

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 
 #include "base/alloc.h"
+#include "base/buf.h"
 #include "base/check.h"
 #include "base/log.h"
 #include "base/map.h"
@@ -31,6 +32,8 @@
 #define TRIES          3
 #define LOOK_AGAIN_MS  5000
 #define NAME_SIZE      254
+#define TXT_MAX        32768 /* bytes of all TXT records of a name */
+#define TXT_KEPT_S     2     /* a record is looked at because it may have changed */
 
 static const char RESOLV_CONF[] = "/etc/resolv.conf";
 
@@ -43,7 +46,8 @@ struct entry {
     enum dns_status status; /* FOUND or NOT_FOUND, if known */
     size_t n;
     struct dns_record *records;
-    char *mx; /* DNS_MX, if known and found */
+    char *mx;  /* DNS_MX, if known and found */
+    char *txt; /* the same for DNS_TXT */
     int64_t expires_ms;
     int64_t again_ms; /* the servers failed: stale answers until then */
     bool asking;
@@ -57,6 +61,7 @@ struct dns_question {
     struct dns_answer answer;
     struct dns_record records[DNS_RECORDS_MAX];
     char mx[NAME_SIZE];
+    char *txt;
     void (*answered)(void *arg, const struct dns_answer *a);
     void *arg;
     struct list all;
@@ -238,6 +243,7 @@ static void entry_free(struct entry *e)
     timer_free(&e->patience);
     free(e->records);
     free(e->mx);
+    free(e->txt);
     free(e->name);
     free(e);
 }
@@ -285,6 +291,7 @@ static void on_task(struct loop_task *t)
     struct dns_question *q = container_of(t, struct dns_question, task);
     list_remove(&q->all);
     q->answered(q->arg, &q->answer);
+    free(q->txt);
     free(q);
 }
 
@@ -295,7 +302,7 @@ static void question_settle(struct dns *d, struct dns_question *q, enum dns_stat
     q->answer.status = status;
     q->answer.n = n;
     q->answer.records = q->records;
-    if (n > 0)
+    if (records && n > 0)
         memcpy(q->records, records, n * sizeof *records);
     loop_defer(d->l, &q->task);
 }
@@ -305,6 +312,8 @@ static void question_settle_from(struct entry *e, struct dns_question *q)
     int64_t now = loop_now_ms(e->d->l);
     str_copy(str_of(e->mx), q->mx, sizeof q->mx);
     q->answer.mx = q->mx;
+    q->txt = alloc_copy(e->txt);
+    q->answer.txt = q->txt;
     if (is_fresh(e, now)) {
         question_settle(e->d, q, e->status, e->records, e->n);
         return;
@@ -396,6 +405,30 @@ static int parse_mx(const unsigned char *p, int n, char mx[NAME_SIZE], int *n_ou
     return rc;
 }
 
+/* Records a line each. c-ares does not tell their time to live: the caller keeps them shortly. */
+static int parse_txt(const unsigned char *p, int n, char **out, int *n_out)
+{
+    struct ares_txt_ext *all = NULL;
+    struct buf lines;
+    int rc = ares_parse_txt_reply_ext(p, n, &all);
+    buf_init(&lines, TXT_MAX);
+    *n_out = 0;
+    for (struct ares_txt_ext *t = rc == ARES_SUCCESS ? all : NULL; t; t = t->next) {
+        if (t->record_start &&
+            (++*n_out > DNS_RECORDS_MAX || (*n_out > 1 && !buf_addc(&lines, '\n'))))
+            break;
+        for (size_t i = 0; i < t->length; i++)
+            (void)buf_addc(&lines, t->txt[i] >= 0x20 && t->txt[i] < 0x7f ? (char)t->txt[i] : '?');
+    }
+    *n_out = MIN(*n_out, DNS_RECORDS_MAX);
+    free(*out);
+    *out = *n_out ? alloc_copy(buf_cstr(&lines)) : NULL;
+    buf_free(&lines);
+    if (all)
+        ares_free_data(all);
+    return rc;
+}
+
 static int parse_reply(struct entry *e, const unsigned char *p, int size,
                        struct dns_record *records, int *n_out, int64_t *ttl_s)
 {
@@ -404,7 +437,11 @@ static int parse_reply(struct entry *e, const unsigned char *p, int size,
         return parse_a(p, size, records, n_out, ttl_s);
     if (e->type == DNS_AAAA)
         return parse_aaaa(p, size, records, n_out, ttl_s);
-    memset(records, 0, sizeof *records);
+    memset(records, 0, sizeof *records * DNS_RECORDS_MAX);
+    if (e->type == DNS_TXT) {
+        *ttl_s = TXT_KEPT_S;
+        return parse_txt(p, size, &e->txt, n_out);
+    }
     int rc = parse_mx(p, size, mx, n_out);
     if (rc == ARES_SUCCESS && *n_out) {
         free(e->mx);
@@ -448,7 +485,8 @@ static void on_reply(void *arg, int rc, int timeouts, unsigned char *p, int size
     if (rc == ARES_SUCCESS && n > 0)
         entry_learn(e, DNS_FOUND, records, (size_t)n, MAX(ttl_s * 1000, TTL_MIN_MS));
     else if (rc == ARES_SUCCESS || is_denial(rc))
-        entry_learn(e, DNS_NOT_FOUND, NULL, 0, NEGATIVE_MS);
+        entry_learn(e, DNS_NOT_FOUND, NULL, 0,
+                    e->type == DNS_TXT ? TXT_KEPT_S * 1000 : NEGATIVE_MS);
     else
         e->again_ms = loop_now_ms(e->d->l) + STALE_AGAIN_MS;
     entry_settle(e);
@@ -458,7 +496,7 @@ static void entry_ask(struct entry *e)
 {
     struct dns *d = e->d;
     static const int numbers[DNS_TYPES] = {
-        [DNS_A] = 1, [DNS_AAAA] = 28, [DNS_MX] = 15}; /* RFC 1035, RFC 3596 */
+        [DNS_A] = 1, [DNS_AAAA] = 28, [DNS_MX] = 15, [DNS_TXT] = 16}; /* RFC 1035, RFC 3596 */
     int type = numbers[e->type];
     bool stale = may_serve_stale(e, loop_now_ms(d->l));
     /* Who joins later shares the patience of the first, or a busy name would never give up. */
@@ -470,7 +508,7 @@ static void entry_ask(struct entry *e)
     d->asking++;
     d->counts.queries++;
     /* The search list belongs to the system's configuration, as with getaddrinfo. */
-    if (d->servers || e->type == DNS_MX)
+    if (d->servers || e->type == DNS_MX || e->type == DNS_TXT)
         ares_query(d->channel, e->name, 1, type, on_reply, e);
     else
         ares_search(d->channel, e->name, 1, type, on_reply, e);
@@ -493,7 +531,8 @@ struct dns_question *dns_ask(struct dns *d, const char *name, enum dns_type type
     q->answer.type = type;
     q->answered = answered;
     q->arg = arg;
-    if (type != DNS_MX && dns_literal(name, &literal_type, records)) {
+    bool is_host = type == DNS_A || type == DNS_AAAA;
+    if (is_host && dns_literal(name, &literal_type, records)) {
         bool same = literal_type == type;
         question_settle(d, q, same ? DNS_FOUND : DNS_NOT_FOUND, records, same ? 1 : 0);
         return q;
@@ -501,7 +540,7 @@ struct dns_question *dns_ask(struct dns *d, const char *name, enum dns_type type
     int64_t now = loop_now_ms(d->l);
     dns_hosts_refresh(d->hosts, now);
     if (!fold_name(name, folded) ||
-        (type != DNS_MX && dns_hosts_find(d->hosts, str_of(folded), type, records, &n))) {
+        (is_host && dns_hosts_find(d->hosts, str_of(folded), type, records, &n))) {
         question_settle(d, q, n > 0 ? DNS_FOUND : DNS_NOT_FOUND, records, n);
         return q;
     }
@@ -525,6 +564,7 @@ void dns_cancel(struct dns_question **qp)
     list_remove(&q->link);
     list_remove(&q->all);
     loop_task_cancel(&q->task);
+    free(q->txt);
     free(q);
     *qp = NULL;
 }

@@ -15,7 +15,7 @@
 struct dns;
 struct dns_question;
 
-enum dns_type { DNS_A, DNS_AAAA, DNS_MX, DNS_TYPES };
+enum dns_type { DNS_A, DNS_AAAA, DNS_MX, DNS_TXT, DNS_TYPES };
 
 enum dns_status {
     DNS_FOUND,
@@ -35,6 +35,8 @@ struct dns_answer {
     const struct dns_record *records; /* borrowed for the call */
     const char *mx; /* MX: the preferred host, lower case, no dot at its end ("": the null MX of RFC
                        7505); n is 1; borrowed for the call */
+    const char *txt; /* TXT: n records, a line each, their strings joined; what is no printable
+                        ASCII comes as '?'; borrowed for the call */
 };
 
 struct dns_config {

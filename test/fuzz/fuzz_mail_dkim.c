@@ -1,12 +1,15 @@
 /* DKIM: any bytes as a mail to be signed, as a key, as a record. First byte 0: a mail. The body has
  * one canonical form for every cut, which is its own; the signature is the same again, does not
- * change with what is not covered, folds, and names itself. 1: a private key. Others: a record. */
+ * change with what is not covered, folds, and names itself. 1: a private key. 3: answers to a walk
+ * over SPF. Others: a record. */
 #include <stdlib.h>
 
 #include "base/check.h"
 #include "mail/dkim.h"
 #include "mail/dkim_canon.h"
 #include "mail/dkim_record.h"
+#include "mail/dmarc.h"
+#include "mail/spf.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
@@ -125,6 +128,41 @@ static void fuzz_record(struct str text)
     buf_free(&b);
 }
 
+/* SPF: lines of the input answer one question after the other, whatever was asked. */
+static void fuzz_spf(struct str text)
+{
+    struct spf_address own[2] = {{{192, 0, 2, 1}, false}, {{0x20, 1, 0xd, 0xb8}, true}};
+    struct spf *s = spf_new("a.example", own, 2);
+    struct str rest = text, line = STR_NONE;
+    const char *name;
+    enum spf_type type;
+    unsigned asked = 0;
+    while (spf_ask(s, &name, &type)) {
+        char copy[4096] = "";
+        const char *texts[1] = {copy};
+        struct spf_address address;
+        bool more = str_split(&rest, '\n', &line);
+        (void)str_copy(more ? line : STR_NONE, copy, sizeof copy);
+        bool is_address = spf_address_parse(str_of(copy), &address);
+        struct spf_answer a = {.n = more && (type == SPF_TXT || type == SPF_MX || is_address),
+                               .failed = more && line.n == 1,
+                               .addresses = &address,
+                               .texts = texts,
+                               .host = copy};
+        check(++asked <= SPF_QUESTIONS_MAX && name[0] != '\n');
+        spf_tell(s, &a);
+    }
+    check(spf_result_of(s, 0) <= SPF_TEMPERROR && spf_result_of(s, 1) <= SPF_TEMPERROR);
+    check(spf_standing(s) != SPF_PERMERROR || spf_problem(s)[0] ||
+          spf_lookups(s) > SPF_LOOKUPS_MAX || spf_voids(s) > SPF_VOIDS_MAX);
+    (void)spf_all(s);
+    (void)spf_includes(s, "b.example");
+    spf_free(&s);
+    struct dmarc_record r;
+    struct err e = {0};
+    check(dmarc_parse(text, &r, &e) || e.text[0]);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     static struct dkim_key *key;
@@ -138,6 +176,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         fuzz_mail(key, rest);
     else if (data[0] == 1)
         fuzz_key(rest);
+    else if (data[0] == 3)
+        fuzz_spf(rest);
     else
         fuzz_record(rest);
     return 0;
