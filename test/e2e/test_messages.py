@@ -155,6 +155,17 @@ def test_shown(api):
            "metadata and tags stay with the message", shown)
 
 
+def refused_early(call):
+    """A request that is refused by its head: the answer may come, and the connection close, while
+    the body is still being sent."""
+    for _ in range(20):
+        try:
+            return call()
+        except (BrokenPipeError, ConnectionResetError):
+            continue
+    return call()
+
+
 def test_idempotency(scene, api):
     def post(body, key):
         return api.call("POST", "/v1/messages", body, headers={"Idempotency-Key": key})
@@ -179,7 +190,7 @@ def test_idempotency(scene, api):
     again, _ = post(mail("gone@shop.test"), "k-2")
     tap.ok((answer.status, again.status) == (422, 202), "a refusal is not kept: its cause may be mended")
     for key in ("", "a b", "x" * 256, "a\x7f"):
-        answer, said = post(mail("a@b.test"), key)
+        answer, said = refused_early(lambda: post(mail("a@b.test"), key))
         tap.ok(answer.status == 400, f"a key that is none: {key[:8]!r}", said)
     tap.ok(len(arrived_now(scene, "once@shop.test")) == 1, "it arrived once")
 
