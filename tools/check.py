@@ -29,6 +29,7 @@ SUITES = ["lint", "unit", "talk", "store", "sim", "fault", "crash", "peer", "e2e
 WITHOUT_BUILD = {"lint", "fuzz"}
 DEFAULT_TIMEOUT = 300
 SEEDS = "POSTFLEET_SIM_SEEDS"
+FIRST_SEED = "POSTFLEET_SIM_FROM"
 TAP_LINE = re.compile(r"^(ok|not ok)\b(.*)$")
 SKIP = re.compile(r"#\s*skip\b\s*(.*)$", re.IGNORECASE)
 PLAN = re.compile(r"^1\.\.(\d+)(.*)$")
@@ -251,9 +252,13 @@ def parse_arguments():
     jobs = (os.cpu_count() or 1) + 1  # most tests wait for clocks and timeouts half of their time
     parser.add_argument("--jobs", type=int, default=jobs, help=f"tests at a time ({jobs})")
     parser.add_argument("--seeds", type=int, metavar="N", help="seeds of the simulator (200)")
+    parser.add_argument("--from", dest="first", type=int, metavar="SEED",
+                        help="the first of them (1)")
     options = parser.parse_args()
     if options.seeds:
         os.environ[SEEDS] = str(options.seeds)
+    if options.first:
+        os.environ[FIRST_SEED] = str(options.first)
     unknown = [s for s in options.suites if s not in SUITES]
     if unknown:
         parser.error(f"no suite {unknown[0]!r}; there are: {' '.join(SUITES)}")

@@ -50,9 +50,11 @@ static void open_calendar(struct core *c, struct quota *q, const char *zone, enu
     if (!q || !zone || !q->lines[w].is_calendar)
         return;
     struct quota_line *l = &q->lines[w];
-    int64_t now = core_steady(c), wall = clock_wall_ms();
-    struct calendar k = calendar_of(zone, w == QUOTA_MONTH, wall);
-    if (l->opened_at == 0 || (k.opened_at >= l->closes_at && now >= l->closes_at)) {
+    int64_t now = core_steady(c);
+    if (l->opened_at && now < l->closes_at) /* a zone is read from its file: not each second */
+        return;
+    struct calendar k = calendar_of(zone, w == QUOTA_MONTH, clock_wall_ms());
+    if (l->opened_at == 0 || k.opened_at >= l->closes_at) {
         quota_open_calendar(q, w, k.opened_at, k.closes_at);
         due_wake_all(c);
     }

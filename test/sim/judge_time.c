@@ -4,8 +4,6 @@
 
 #include "store/db.h"
 
-#include <stdio.h>
-
 #define LATE_MS    100 /* a write that came up short leaves a little later than it was permitted */
 #define GIVE_UP_MS 20000 /* after the deadline: a look each second, and a crash with its start */
 
@@ -60,14 +58,11 @@ static void judge_ends(struct db *db)
 
 static void judge_foreseen(void)
 {
-    int64_t last = 0;
     for (uint32_t i = 0; i < W->n_mails; i++)
         if (W->mails[i].accepted)
-            last = MAX(last, W->mails[i].at_us - W->ready_us);
+            W->took_us = MAX(W->took_us, W->mails[i].at_us - W->ready_us);
     double said = (double)(W->foreseen_us - W->foreseen_at_us);
-    double happened = (double)(last - W->foreseen_at_us);
-    printf("# the forecast said %.2f h, it took %.2f h: %.1f %% off, %u mails\n", said / HOUR_US,
-           happened / HOUR_US, 100 * (said - happened) / happened, W->n_mails);
+    double happened = (double)(W->took_us - W->foreseen_at_us);
     if (!(said > 0.95 * happened && said < 1.05 * happened))
         found("the forecast said %.2f h, it took %.2f h", said / HOUR_US, happened / HOUR_US);
 }

@@ -153,16 +153,26 @@ void scene_add_jumps(uint32_t n, int64_t span_us)
 static const struct {
     const char *name;
     void (*make)(void);
-} scenes[] = {{"shares", scene_shares},       {"round robin", scene_round_robin},
-              {"limits", scene_limits},       {"villains", scene_villains},
-              {"crashes", scene_crashes},     {"network cut", scene_network_cut},
-              {"fallbacks", scene_fallbacks}, {"storm", scene_storm},
-              {"sick", scene_sick},           {"lanes", scene_lanes},
-              {"flood", scene_flood},         {"warm-up", scene_warm_up},
-              {"liar", scene_liar},           {"routes", scene_routes},
-              {"quotas", scene_quotas},       {"deadlines", scene_deadlines},
-              {"sizes", scene_sizes},         {"forecast", scene_forecast}};
-#define BY_SEED (countof(scenes) - 1) /* the last one by its name only: it is long */
+} scenes[] = {{"shares", scene_shares},
+              {"round robin", scene_round_robin},
+              {"limits", scene_limits},
+              {"villains", scene_villains},
+              {"crashes", scene_crashes},
+              {"network cut", scene_network_cut},
+              {"fallbacks", scene_fallbacks},
+              {"storm", scene_storm},
+              {"sick", scene_sick},
+              {"lanes", scene_lanes},
+              {"flood", scene_flood},
+              {"warm-up", scene_warm_up},
+              {"liar", scene_liar},
+              {"routes", scene_routes},
+              {"quotas", scene_quotas},
+              {"deadlines", scene_deadlines},
+              {"sizes", scene_sizes},
+              {"forecast", scene_forecast},
+              {"forecast small", scene_forecast_small}};
+#define BY_SEED (countof(scenes) - 2) /* the last ones by their names only: they are long */
 
 static size_t find_scene(const char *name)
 {

@@ -41,5 +41,6 @@ void scene_quotas(void);
 void scene_deadlines(void);
 void scene_sizes(void);
 void scene_forecast(void);
+void scene_forecast_small(void);
 
 #endif

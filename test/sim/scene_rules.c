@@ -218,10 +218,12 @@ void scene_sizes(void)
 
 /* ---- a forecast */
 
-/* 120,000 contacts, four servers: a warm-up, an hour's and a day's quota, and one that opens with
- * the day of a zone. Asked for two minutes after the start. */
-void scene_forecast(void)
+/* 120,000 contacts (or a part of that, and of each quota), four servers: a warm-up, an hour's
+ * quota, one that opens with the day of a zone, one spread over the day. Asked for two minutes
+ * after the start. */
+static void forecast(uint32_t part)
 {
+    char *curve = W->servers[0].curve;
     struct vgroup *g = scene_add_group("main", "weighted");
     static const uint32_t weights[] = {4, 2, 1, 1};
     g->elastic = g->sticky = false;
@@ -233,16 +235,25 @@ void scene_forecast(void)
         s->starttls = false;
         scene_join(g, s, weights[i], 1);
     }
-    snprintf(W->servers[0].curve, sizeof W->servers[0].curve,
-             "2000,4000,8000,16000,32000,64000,128000");
-    W->servers[1].per_hour = 1000;
-    W->servers[2].per_day = 10000;
+    snprintf(curve, sizeof W->servers[0].curve, "%u,%u,%u", 10000 / part, 20000 / part,
+             40000 / part);
+    W->servers[1].per_hour = 5000 / part;
+    W->servers[2].per_day = 15000 / part;
     W->servers[2].zone = "America/New_York";
-    W->servers[3].per_day = 12000;
-    W->servers[3].spread = true;
-    W->wall_offset_us = INT64_C(20800) * 24 * HOUR_US + 20 * HOUR_US - W->boot_us;
-    scene_add_campaign(0, FORECAST_CONTACTS, SECOND_US);
+    W->servers[3].per_minute = 20 / part;
+    W->wall_offset_us = INT64_C(20800) * 24 * HOUR_US + 22 * HOUR_US - W->boot_us;
+    scene_add_campaign(0, FORECAST_CONTACTS / part, SECOND_US);
     W->foreseen_at_us = 2 * MINUTE_US;
     W->end_us = INT64_C(20) * 24 * HOUR_US;
     W->expects = EXPECT_DONE | EXPECT_FORESEEN;
+}
+
+void scene_forecast(void)
+{
+    forecast(1);
+}
+
+void scene_forecast_small(void)
+{
+    forecast(10);
 }

@@ -22,10 +22,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define RUNS_MAX    200
-#define REAL_TIME_S 240 /* for a run of the engine: it hangs otherwise */
-#define TEXT_MAX    8000
-#define LOG_TAIL    3000
+#define RUNS_MAX 200
+#define REAL_TIME_S                                                                                \
+    240 /* for a run of the engine: it hangs otherwise; ten times for a long one                   \
+         */
+#define TEXT_MAX 8000
+#define LOG_TAIL 3000
 
 static bool verbose, twice, keep;
 static const char *scene; /* NULL: the seed chooses */
@@ -79,7 +81,7 @@ static _Noreturn void run_engine(void)
     if (fd >= 0 && !verbose)
         dup2(fd, 2);
     log_setup("core", verbose ? LOG_INFO : LOG_NOTICE, fd);
-    alarm(REAL_TIME_S);
+    alarm(W->n_people > 50000 ? 10 * REAL_TIME_S : REAL_TIME_S);
     setvbuf(stdout, NULL, _IOLBF, 0);
     vfs_watch_set(&watch);
     threads_begin();
@@ -204,6 +206,9 @@ static bool one_seed(uint64_t seed, FILE *out)
     fprintf(out, "%s seed %llu: %s, %u mails, %u starts, %.0f s, trace %016llx\n",
             ok ? "ok" : "not ok", (unsigned long long)seed, W->scenario, W->n_mails, W->runs,
             (double)(W->boot_us - W->ready_us) / 1e6, (unsigned long long)W->trace_hash);
+    if (W->foreseen_us)
+        fprintf(out, "# said to end at %.3f h, ended at %.3f h\n", (double)W->foreseen_us / HOUR_US,
+                (double)W->took_us / HOUR_US);
     if (!ok)
         explain(out, seed, text);
     (void)fflush(out);

@@ -248,6 +248,7 @@ struct world {
     uint32_t set_up, singles_sent;
     int64_t ready_us;                    /* set up; 0: not yet */
     int64_t foreseen_at_us, foreseen_us; /* when it was asked for; what it said, since ready */
+    int64_t took_us;                     /* when the last mail was taken, since ready */
     bool is_over, was_done;
     char problem[700];
     /* what happened */
