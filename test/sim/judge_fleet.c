@@ -8,10 +8,11 @@
 
 #include <stdlib.h>
 
-#define QUICK_US  100000
-#define FLOOR_US  (20 * SECOND_US)
-#define STILL_US  (20 * SECOND_US)
-#define RETURN_US (8 * SECOND_US) /* a second of retransmission, 2 s probes, 5 s as promised */
+#define QUICK_US   100000
+#define FLOOR_US   (20 * SECOND_US)
+#define SICK_TRIES 8 /* 15 s after the first opening, 60 after the second, 135 after the third */
+#define STILL_US   (20 * SECOND_US)
+#define RETURN_US  (8 * SECOND_US) /* a second of retransmission, 2 s probes, 5 s as promised */
 
 static found_fn *found;
 
@@ -122,6 +123,8 @@ static void judge_sick(void)
         back += m->server == 0 && at > W->back_us && at < W->back_us + MINUTE_US;
         others += m->server != 0 && at > W->back_us && at < W->back_us + MINUTE_US;
     }
+    if (W->sick_tries > SICK_TRIES)
+        found("s1 was connected to %u times while it was sick", W->sick_tries);
     if (while_sick)
         found("s1 took %u while it was sick", while_sick);
     if (back * 2 < others * 8 / 10)

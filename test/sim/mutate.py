@@ -41,7 +41,7 @@ MUTANTS = {
         "    bool again = "),
     "a server never opens": (
         "src/fleet/breaker.c", "    return b->failures_in_row >= FAILURES_TO_OPEN || ",
-        "    return false && "),
+        "    return false && ", "sick"),
     "weights do not count": (
         "src/fleet/dispatch.c", "(double)FINISH_SCALE / MAX(strategy_weight(p, now_ms), 0.001)",
         "(double)FINISH_SCALE / MAX(1.0, 0.001)"),

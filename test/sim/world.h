@@ -244,6 +244,7 @@ struct world {
     int64_t end_us;                                      /* the user stops the engine */
     unsigned expects;                                    /* bits of enum expect */
     int64_t sick_from_us, sick_to_us, back_us, quiet_us; /* EXPECT_SICK: of server 0, see judge */
+    uint32_t sick_tries; /* connections to it while it had to have none but probes */
     /* the script's place, kept over crashes */
     uint32_t set_up, singles_sent;
     int64_t ready_us;                    /* set up; 0: not yet */

@@ -408,6 +408,8 @@ struct conn *conn_open(struct net *n, const struct conn_params *p, const struct 
     list_init(&peer->wire);
     list_push_back(&peers, &peer->link);
     struct vserver *s = c->server;
+    int64_t at = W->boot_us - W->ready_us;
+    W->sick_tries += s == W->servers && at > W->sick_from_us + W->quiet_us && at < W->sick_to_us;
     s->connections++;
     s->most_connections = MAX(s->most_connections, s->connections);
     world_trace("connect %s #%u (%u open)", s->name, peer->number, s->connections);
