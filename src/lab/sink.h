@@ -38,6 +38,7 @@ struct sink_behaviour {
     int64_t count, ms;
     enum sink_tls tls;
     int64_t from_ms, to_ms; /* active in this span since the start; to_ms INT64_MAX: for ever */
+    char domain[64];        /* only where the recipient is of it (rcpt, data, dot); empty: any */
 };
 
 struct sink_message { /* an accepted one; slices are valid within the callback */
@@ -84,7 +85,7 @@ void sink_count(const struct sink *s, uint16_t port, struct sink_counts *out);
 bool sink_behave(struct sink *s, uint16_t port, const struct sink_behaviour *b, size_t n,
                  struct err *e) MUST_USE;
 
-/* "PORT=VERB[:PHASE][:CODE][:SHARE][@FROM-TO]", as `postfleet sink --help` explains. */
+/* "PORT=VERB[:PHASE][:CODE][:SHARE][:to=DOMAIN][@FROM-TO]", as `postfleet sink --help` explains. */
 bool sink_parse_behaviour(struct str spec, struct sink_behaviour *out, struct err *e) MUST_USE;
 /* `postfleet sink ...`; argv[0] is "sink". The exit status. */
 int lab_sink_main(int argc, char **argv);

@@ -44,7 +44,8 @@ static bool add_behaviour(struct options *o, struct str spec, struct err *e)
     uint16_t first = o->first, last = o->last;
     if (equals < 0 || (!str_is(ports, "*") && !read_ports(ports, &first, &last)))
         return err_set(e, ERR_INVALID,
-                       "--behave " STR_F ": write PORT=VERB[:PHASE][:CODE][:SHARE][@FROM-TO]",
+                       "--behave " STR_F
+                       ": write PORT=VERB[:PHASE][:CODE][:SHARE][:to=DOMAIN][@FROM-TO]",
                        STR_A(spec));
     if (first < o->first || last > o->last)
         return err_set(e, ERR_INVALID, "--behave " STR_F ": not a port of --ports %u-%u",

@@ -66,6 +66,8 @@ struct sink_session {
     uint8_t tail[4]; /* of the body so far, to find its end across reads */
     char from[512], rcpt[1024], head[SINK_HEAD_MAX];
     size_t from_n, rcpt_n, head_n;
+    char domain[64]; /* of the recipient that was named last */
+    size_t domain_n;
     bool head_done, wants_head;
     struct buf out;
     struct sink_piece piece[SINK_PIECES];

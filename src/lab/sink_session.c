@@ -63,6 +63,12 @@ static void stamp_piece(struct sink_session *s, size_t n, int64_t due_us)
     s->piece[s->pieces++] = (struct sink_piece){due_us, n};
 }
 
+/* Does this behaviour fall on the recipient of the transaction? */
+static bool concerns(const struct sink_session *s, const struct sink_behaviour *b)
+{
+    return !b->domain[0] || str_iis(str_from(s->domain, s->domain_n), b->domain);
+}
+
 /* Behind a thinking server everything queues; a long line only shifts. */
 static void stamp(struct sink_session *s, size_t n, enum phase phase)
 {
@@ -73,7 +79,7 @@ static void stamp(struct sink_session *s, size_t n, enum phase phase)
             continue;
         if (slot->b.phase == PHASE_NONE)
             line = slot;
-        else if (slot->b.phase == phase && sink_slot_takes(slot))
+        else if (slot->b.phase == phase && concerns(s, &slot->b) && sink_slot_takes(slot))
             think = slot;
     }
     if (!think && !line && !s->pieces)
@@ -132,9 +138,11 @@ static void say_code(struct sink_session *s, enum phase phase, int code)
                  : snprintf(line, sizeof(line), "%d %s\r\n", code,
                             code == 550 && phase == PHASE_MAIL  ? "5.1.8 Sender rejected"
                             : code == 554 && phase == PHASE_DOT ? "5.7.1 Message looks like spam"
-                            : code / 100 == 2                   ? "2.0.0 Ok"
-                            : code / 100 == 4                   ? "4.0.0 Not now"
-                                                                : "5.7.0 Refused");
+                            : code == 554 && phase == PHASE_RCPT
+                                ? "5.7.1 Client host blocked using list.invalid"
+                            : code / 100 == 2 ? "2.0.0 Ok"
+                            : code / 100 == 4 ? "4.0.0 Not now"
+                                              : "5.7.0 Refused");
     if (code >= 400)
         atomic_fetch_add_explicit(&s->l->tally.refused, 1, memory_order_relaxed);
     say(s, phase, line, (size_t)n);
@@ -151,7 +159,7 @@ static bool is_spoiled(struct sink_session *s, enum phase phase)
         const struct sink_behaviour *b = &slot->b;
         bool is_here = (b->verb == SINK_REJECT || b->verb == SINK_CLOSE || b->verb == SINK_HOLE) &&
                        b->phase == phase && sink_slot_active(slot, ms_now(s));
-        if (!is_here || !sink_slot_takes(slot))
+        if (!is_here || !concerns(s, b) || !sink_slot_takes(slot))
             continue;
         if (b->verb == SINK_REJECT)
             say_code(s, phase, b->code);
@@ -215,7 +223,7 @@ static struct str address_of(struct str line)
 static void forget_mail(struct sink_session *s)
 {
     s->has_mail = s->has_rcpt = s->is_bdat = s->head_done = false;
-    s->from_n = s->rcpt_n = s->head_n = 0;
+    s->from_n = s->rcpt_n = s->head_n = s->domain_n = 0;
     s->body_bytes = 0;
     s->refuse_dot = 0;
     memset(s->tail, 0, sizeof(s->tail));
@@ -340,15 +348,25 @@ static void do_mail(struct sink_session *s, struct str line)
     SAY(s, PHASE_MAIL, "250 2.1.0 Ok\r\n");
 }
 
+static void note_domain(struct sink_session *s, struct str address)
+{
+    ptrdiff_t at = str_rchr(address, '@');
+    struct str domain = at < 0 ? STR_NONE : str_from_index(address, (size_t)at + 1);
+    s->domain_n = MIN(domain.n, sizeof(s->domain));
+    if (s->domain_n)
+        memcpy(s->domain, domain.p, s->domain_n);
+}
+
 static void do_rcpt(struct sink_session *s, struct str line)
 {
     if (!s->has_mail) {
         say_code(s, PHASE_RCPT, 503);
         return;
     }
+    struct str address = address_of(line);
+    note_domain(s, address);
     if (is_spoiled(s, PHASE_RCPT))
         return;
-    struct str address = address_of(line);
     size_t comma = s->rcpt_n ? 1 : 0;
     if (s->rcpt_n + comma + address.n <= sizeof(s->rcpt)) {
         if (comma)

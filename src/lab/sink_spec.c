@@ -93,9 +93,26 @@ static bool read_phase(struct str w, struct sink_behaviour *b)
     return true;
 }
 
+/* "to=DOMAIN", behind verbs with a phase. */
+static bool read_domain(struct str w, struct sink_behaviour *b)
+{
+    return str_istarts(w, STR("to=")) && w.n > 3 &&
+           str_copy(str_from_index(w, 3), b->domain, sizeof(b->domain));
+}
+
+static bool check_domain(const struct sink_behaviour *b, struct err *e)
+{
+    return !b->domain[0] || b->phase == PHASE_RCPT || b->phase == PHASE_DATA ||
+           b->phase == PHASE_DOT ||
+           err_set(e, ERR_INVALID,
+                   "to=%s: the recipient is known at rcpt, data and dot only, name one of them",
+                   b->domain);
+}
+
 static bool read_words(struct str rest, struct sink_behaviour *b, struct err *e)
 {
     struct form f = forms[b->verb];
+    bool by_phase = f.phase;
     struct str w;
     int64_t *number = b->verb == SINK_QUOTA ? &b->count : &b->ms;
     while (str_split(&rest, ':', &w)) {
@@ -107,13 +124,16 @@ static bool read_words(struct str rest, struct sink_behaviour *b, struct err *e)
             f.phase = f.code = false;
         else if (f.share && !f.number && read_share(w, b))
             f.phase = f.code = f.share = false;
+        else if (by_phase && !b->domain[0] && read_domain(w, b))
+            f.phase = f.code = f.share = false;
         else
             return err_set(e, ERR_INVALID, "`" STR_F "` does not fit behind %s", STR_A(w),
                            verb_names[b->verb]);
     }
-    return !f.number_needed ||
-           err_set(e, ERR_INVALID, "%s needs %s", verb_names[b->verb],
-                   b->verb == SINK_QUOTA ? "a number of messages" : "a number of milliseconds");
+    if (f.number_needed)
+        return err_set(e, ERR_INVALID, "%s needs %s", verb_names[b->verb],
+                       b->verb == SINK_QUOTA ? "a number of messages" : "a number of milliseconds");
+    return check_domain(b, e);
 }
 
 static bool read_verb(struct str text, struct sink_behaviour *b, struct err *e)

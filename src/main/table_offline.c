@@ -58,7 +58,7 @@ static const struct option sink_options[] = {
     OPT(ARG_TEXT, "bind", "ADDR", NULL, "another address than 127.0.0.1, still on loopback"),
     OPT(ARG_FILE, "cert", "FILE", NULL, "certificate and key for TLS, PEM"),
     FLAG("json", NULL, "figures as JSON"),
-    OPT(ARG_TEXT, "behave", "PORT=VERB[:PHASE][:CODE][:SHARE][@FROM-TO]", NULL,
+    OPT(ARG_TEXT, "behave", "PORT=VERB[:PHASE][:CODE][:SHARE][:to=DOMAIN][@FROM-TO]", NULL,
         "fault of a port: delay, reject, close, quota, refuse, hole, auth, tls", .flags = OPT_REPEAT), END};
 
 const struct command commands_start[] = {

@@ -205,6 +205,20 @@ static void rejects_a_share(void **state)
     sink_stop(&s);
 }
 
+static void falls_on_a_domain_alone(void **state)
+{
+    (void)state;
+    struct sink *s = start_one("reject:rcpt:554:to=sick.example");
+    int fd = dial(sink_port(s, 0));
+    put(fd, "EHLO me\r\n" ENVELOPE "RSET\r\nMAIL FROM:<a@b.example>\r\n"
+            "RCPT TO:<x@Sick.Example>\r\nRSET\r\nMAIL FROM:<a@b.example>\r\n"
+            "RCPT TO:<x@very.sick.example>\r\nQUIT\r\n");
+    assert_true(sees(fd, "221 "));
+    assert_int_equal(counts(s).refused, 1);
+    close(fd);
+    sink_stop(&s);
+}
+
 static void says(const char *spec, const char *talk, const char *want)
 {
     struct sink *s = start_one(spec);
@@ -223,6 +237,7 @@ static void answers_as_told(void **state)
     says("reject:greeting:554", "", "554 ");
     says("reject:greeting:421", "", "421 4.3.2");
     says("reject:ehlo:502", "EHLO me\r\n", "502 ");
+    says("reject:rcpt:554", "EHLO me\r\n" ENVELOPE, "554 5.7.1 Client host blocked");
     says("reject:mail:451", "EHLO me\r\n" ENVELOPE, "451 4.3.0");
     says("reject:mail", "EHLO me\r\n" ENVELOPE, "550 5.1.8");
     says("reject:data:554", "EHLO me\r\n" MAIL, "554 ");
@@ -427,20 +442,24 @@ static const struct {
     const char *text;
     struct sink_behaviour want;
 } good_words[] = {
-    {"2500=refuse", {2500, SINK_REFUSE, PHASE_NONE, 0, 1, 0, 0, 0, 0, INT64_MAX}},
-    {"1=refuse@2-5.5", {1, SINK_REFUSE, PHASE_NONE, 0, 1, 0, 0, 0, 2000, 5500}},
-    {"1=refuse@10-", {1, SINK_REFUSE, PHASE_NONE, 0, 1, 0, 0, 0, 10000, INT64_MAX}},
-    {"1=refuse@-5", {1, SINK_REFUSE, PHASE_NONE, 0, 1, 0, 0, 0, 0, 5000}},
-    {"1=delay:dot:50", {1, SINK_DELAY, PHASE_DOT, 0, 1, 0, 50, 0, 0, INT64_MAX}},
-    {"1=delay:20", {1, SINK_DELAY, PHASE_NONE, 0, 1, 0, 20, 0, 0, INT64_MAX}},
-    {"1=reject:mail:451:.5", {1, SINK_REJECT, PHASE_MAIL, 451, .5, 0, 0, 0, 0, INT64_MAX}},
-    {"1=reject:0.1", {1, SINK_REJECT, PHASE_RCPT, 550, .1, 0, 0, 0, 0, INT64_MAX}},
-    {"1=reject", {1, SINK_REJECT, PHASE_RCPT, 550, 1, 0, 0, 0, 0, INT64_MAX}},
-    {"1=close:dot:0.5@1-2", {1, SINK_CLOSE, PHASE_DOT, 0, .5, 0, 0, 0, 1000, 2000}},
-    {"1=quota:100:421", {1, SINK_QUOTA, PHASE_NONE, 421, 1, 100, 0, 0, 0, INT64_MAX}},
-    {"1=hole", {1, SINK_HOLE, PHASE_GREETING, 0, 1, 0, 0, 0, 0, INT64_MAX}},
-    {"1=auth:454", {1, SINK_AUTH, PHASE_NONE, 454, 1, 0, 0, 0, 0, INT64_MAX}},
-    {"1=tls:implicit", {1, SINK_TLS, PHASE_NONE, 0, 1, 0, 0, SINK_TLS_IMPLICIT, 0, INT64_MAX}},
+    {"2500=refuse", {2500, SINK_REFUSE, PHASE_NONE, 0, 1, 0, 0, 0, 0, INT64_MAX, ""}},
+    {"1=refuse@2-5.5", {1, SINK_REFUSE, PHASE_NONE, 0, 1, 0, 0, 0, 2000, 5500, ""}},
+    {"1=refuse@10-", {1, SINK_REFUSE, PHASE_NONE, 0, 1, 0, 0, 0, 10000, INT64_MAX, ""}},
+    {"1=refuse@-5", {1, SINK_REFUSE, PHASE_NONE, 0, 1, 0, 0, 0, 0, 5000, ""}},
+    {"1=delay:dot:50", {1, SINK_DELAY, PHASE_DOT, 0, 1, 0, 50, 0, 0, INT64_MAX, ""}},
+    {"1=delay:20", {1, SINK_DELAY, PHASE_NONE, 0, 1, 0, 20, 0, 0, INT64_MAX, ""}},
+    {"1=reject:mail:451:.5", {1, SINK_REJECT, PHASE_MAIL, 451, .5, 0, 0, 0, 0, INT64_MAX, ""}},
+    {"1=reject:0.1", {1, SINK_REJECT, PHASE_RCPT, 550, .1, 0, 0, 0, 0, INT64_MAX, ""}},
+    {"1=reject", {1, SINK_REJECT, PHASE_RCPT, 550, 1, 0, 0, 0, 0, INT64_MAX, ""}},
+    {"1=close:dot:0.5@1-2", {1, SINK_CLOSE, PHASE_DOT, 0, .5, 0, 0, 0, 1000, 2000, ""}},
+    {"1=quota:100:421", {1, SINK_QUOTA, PHASE_NONE, 421, 1, 100, 0, 0, 0, INT64_MAX, ""}},
+    {"1=hole", {1, SINK_HOLE, PHASE_GREETING, 0, 1, 0, 0, 0, 0, INT64_MAX, ""}},
+    {"1=auth:454", {1, SINK_AUTH, PHASE_NONE, 454, 1, 0, 0, 0, 0, INT64_MAX, ""}},
+    {"1=tls:implicit", {1, SINK_TLS, PHASE_NONE, 0, 1, 0, 0, SINK_TLS_IMPLICIT, 0, INT64_MAX, ""}},
+    {"1=reject:rcpt:451:0.5:to=a.example@1-",
+     {1, SINK_REJECT, PHASE_RCPT, 451, .5, 0, 0, 0, 1000, INT64_MAX, "a.example"}},
+    {"1=delay:dot:9:to=b.example",
+     {1, SINK_DELAY, PHASE_DOT, 0, 1, 0, 9, 0, 0, INT64_MAX, "b.example"}},
 };
 static const char *const bad_words[] = {
     "",
@@ -474,6 +493,11 @@ static const char *const bad_words[] = {
     "1=reject:rcpt:",
     "1=auth:99",
     "1=hole:5",
+    "1=hole:to=a.example",
+    "1=delay:9:to=a.example",
+    "1=reject:rcpt:to=",
+    "1=reject:rcpt:to=a:to=b",
+    "1=quota:5:to=a.example",
 };
 
 static void words_are_checked(void **state)
@@ -487,7 +511,7 @@ static void words_are_checked(void **state)
         const struct sink_behaviour *w = &good_words[i].want;
         if (b.port != w->port || b.verb != w->verb || b.phase != w->phase || b.code != w->code ||
             b.share != w->share || b.count != w->count || b.ms != w->ms || b.tls != w->tls ||
-            b.from_ms != w->from_ms || b.to_ms != w->to_ms)
+            b.from_ms != w->from_ms || b.to_ms != w->to_ms || strcmp(b.domain, w->domain) != 0)
             fail_msg("%s is read as another thing", good_words[i].text);
     }
     for (size_t i = 0; i < countof(bad_words); i++) {
@@ -549,7 +573,7 @@ int main(void)
         cmocka_unit_test(drops_where_told),        cmocka_unit_test(holes_say_nothing),
         cmocka_unit_test(delays_not_before),       cmocka_unit_test(ports_close_and_open),
         cmocka_unit_test(speaks_tls_and_resumes),  cmocka_unit_test(words_are_checked),
-        cmocka_unit_test(command_line_is_checked),
+        cmocka_unit_test(command_line_is_checked), cmocka_unit_test(falls_on_a_domain_alone),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     unlink(log_path);
