@@ -146,6 +146,7 @@ static void remove_run(struct core *c, struct run *r)
     pausing_forget(r);
     content_drop(r->content);
     free(r->parked_leases);
+    free(r->aside_leases);
     free(r);
 }
 
@@ -180,7 +181,7 @@ static bool has_boxes(const struct core *c, uint32_t num)
 void campaigner_maybe_finished(struct core *c, uint32_t num)
 {
     struct run *r = campaigner_run(c, num);
-    if (!r || r->ready || r->claiming || r->n_parked_leases || r->is_finishing)
+    if (!r || r->ready || r->claiming || r->n_parked_leases || r->n_aside_leases || r->is_finishing)
         return;
     if (r->state == RUN_OVER) {
         if (!has_boxes(c, num))

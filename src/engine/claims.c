@@ -1,6 +1,6 @@
 /* What is in memory: asks the ledger for slices of audiences and for due messages of the queue,
- * turns leases into jobs, marks those that must not leave, and gives leases back when others need
- * the room. The lanes share the memory so that no lane below can fill it for one above. */
+ * turns leases into jobs, and marks those that must not leave. How much of it there may be: room.c.
+ */
 #include "engine/state.h"
 #include "base/alloc.h"
 #include "base/check.h"
@@ -8,19 +8,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-
-/* The memory that a lane's claims may fill, the lanes below included. */
-static const uint32_t queue_room[LANE_COUNT] = {[LANE_TRANSACTIONAL] = READY_MAX,
-                                                [LANE_PRIORITY] = READY_MAX / 4 * 3,
-                                                [LANE_BULK] = READY_MAX / 2};
-static const uint32_t slice_room[LANE_COUNT] = {[LANE_TRANSACTIONAL] = READY_MAX / 4 * 3,
-                                                [LANE_PRIORITY] = READY_MAX / 4 * 3,
-                                                [LANE_BULK] = READY_MAX / 8 * 5};
-
-#define FLOWS_MS       10000 /* a campaign that sent within this time flows */
-#define PARKED_LONG_MS 1000  /* a class that waits for longer is not what the campaign waits for */
-#define POSTPONE_MS    60000
-#define POSTPONE_BITE  500
 
 /* ---- leases become jobs */
 
@@ -123,7 +110,7 @@ void campaigner_forget(struct core *c, struct job *j)
     list_init(&j->waiting);
 }
 
-static void box_free(struct box *b)
+void campaigner_box_free(struct box *b)
 {
     list_remove(&b->link);
     lease_free(&b->lease);
@@ -135,7 +122,7 @@ static void box_free(struct box *b)
 void campaigner_box_empty(struct core *c, struct box *b)
 {
     uint32_t campaign = b->lease->campaign_num;
-    box_free(b);
+    campaigner_box_free(b);
     if (campaign)
         campaigner_maybe_finished(c, campaign);
 }
@@ -342,43 +329,27 @@ static void close_empty_lease(struct core *c, uint32_t campaign_num, uint64_t fi
     ledger_post(c->ledger, &k->lj);
 }
 
-/* Messages of a campaign in memory that wait on something, while others of it flow. */
-static uint32_t parked_of(const struct core *c, const struct run *r)
+/* What the last run left first, then the audience, then what was set aside; 0: the audience. */
+static uint64_t next_lease(struct run *r)
 {
-    uint32_t n = 0;
-    int64_t now = core_steady(c);
-    if (loop_now_ms(c->loop) - r->flowed_at > FLOWS_MS)
-        return 0;
-    for (uint32_t i = 0; i < c->parked.n; i++) {
-        const struct class *k = container_of(c->parked.at[i], struct class, parked);
-        if (k->campaign_num == r->num && k->bound != BOUND_BUSY &&
-            now - k->parked_since > PARKED_LONG_MS)
-            n += k->n;
-    }
-    return n;
-}
-
-/* What waits on a sick provider or the like does not stand in the way of the rest. */
-static bool has_enough(const struct core *c, const struct run *r)
-{
-    if (r->ready < READY_LOW)
-        return false;
-    return r->ready >= READY_MAX / 8 || r->ready - MIN(r->ready, parked_of(c, r)) >= READY_LOW;
+    if (r->n_parked_leases)
+        return r->parked_leases[--r->n_parked_leases];
+    bool turn = r->walked || r->state == RUN_OVER;
+    return turn && r->n_aside_leases ? r->aside_leases[--r->n_aside_leases] : 0;
 }
 
 static void claim_campaign(struct core *c, struct run *r)
 {
-    bool cancels = r->state == RUN_OVER && r->n_parked_leases;
+    bool cancels = r->state == RUN_OVER && (r->n_parked_leases || r->n_aside_leases);
     if (r->claiming || loop_now_ms(c->loop) < r->retry_claim_at ||
-        (r->state != RUN_RUNNING && !cancels) || has_enough(c, r) ||
-        (r->walked && !r->n_parked_leases) || (!cancels && c->n_ready >= slice_room[r->lane]))
+        (r->state != RUN_RUNNING && !cancels) || room_is_enough(c, r) ||
+        (r->walked && !r->n_parked_leases && !r->n_aside_leases) ||
+        (!cancels && c->n_ready >= room_of_slices(r->lane)))
         return;
     struct claim *k = claim_new(c);
     k->campaign_num = r->num;
-    if (r->n_parked_leases) {
-        k->load_id = r->parked_leases[--r->n_parked_leases];
-        k->lj.is_read = true;
-    }
+    k->load_id = next_lease(r);
+    k->lj.is_read = k->load_id != 0;
     r->claiming = true;
     ledger_post(c->ledger, &k->lj);
 }
@@ -407,7 +378,7 @@ void campaigner_tick(struct core *c)
         claim_campaign(c, r);
     for (int lane = 0; lane < LANE_COUNT; lane++) {
         if (c->claiming[lane] || c->next_due[lane] > core_steady(c) || !core_may_send(c) ||
-            c->n_ready >= queue_room[lane])
+            c->n_ready >= room_of_queue((enum lane)lane))
             continue;
         struct claim *k = claim_new(c);
         k->lane = (enum lane)lane;
@@ -448,113 +419,4 @@ void campaigner_rewind(struct core *c)
     k->lj.work = rewind_work;
     k->lj.done = rewind_done;
     ledger_post(c->ledger, &k->lj);
-}
-
-/* ---- giving back what waits too long, when others need the room */
-
-static bool box_is_idle(const struct box *b, int64_t now)
-{
-    if (!b->lease->campaign_num || b->pending)
-        return false;
-    for (uint32_t i = 0; i < b->lease->n; i++) {
-        const struct job *j = &b->jobs[i];
-        bool parked = j->place == JOB_READY && j->n_tried == 0 && heap_has(&j->class->parked) &&
-                      now - j->class->parked_since > PARKED_MAX_MS;
-        if (j->place != JOB_OVER && !parked)
-            return false;
-    }
-    return true;
-}
-
-static void give_back(struct core *c, struct box *b)
-{
-    struct run *r = campaigner_run(c, b->lease->campaign_num);
-    for (uint32_t i = 0; i < b->lease->n; i++) {
-        struct job *j = &b->jobs[i];
-        if (j->place != JOB_READY)
-            continue;
-        due_remove(c, j);
-        free(j->tried);
-        c->n_ready--;
-        r->ready--;
-    }
-    campaigner_park_lease(r, b->lease->first_id);
-    box_free(b);
-}
-
-/* One class fills the campaign's share of memory and the others could go on: the longest parked
- * messages of it wait in the queue instead. */
-static void postpone_class(struct class *k, int64_t due)
-{
-    uint32_t left = POSTPONE_BITE;
-    char why[256];
-    snprintf(why, sizeof why, "%s", k->why);
-    list_each_safe(it, &k->ready)
-    {
-        if (left-- == 0)
-            return;
-        settle_postpone(list_entry(it, struct job, link), due, why);
-    }
-}
-
-static void make_room(struct core *c, const struct run *r)
-{
-    struct class *most = NULL;
-    int64_t now = core_steady(c);
-    if (r->ready < READY_MAX / 8 || parked_of(c, r) < READY_MAX / 16)
-        return;
-    for (uint32_t i = 0; i < c->parked.n; i++) {
-        struct class *k = container_of(c->parked.at[i], struct class, parked);
-        bool parked = k->bound != BOUND_BUSY && now - k->parked_since > PARKED_LONG_MS;
-        if (k->campaign_num == r->num && parked && (!most || k->n > most->n))
-            most = k;
-    }
-    if (most)
-        postpone_class(most, MAX(most->free_at, now + POSTPONE_MS));
-}
-
-/* Single messages that none of their servers takes fill the memory of the queue: what is behind
- * them in the database could go. They come back in a minute, whatever changes until then. */
-static void make_room_for_queue(struct core *c)
-{
-    struct class *most = NULL;
-    int64_t now = core_steady(c);
-    uint32_t parked = 0;
-    if (c->n_ready < queue_room[LANE_BULK] / 4 * 3)
-        return;
-    for (uint32_t i = 0; i < c->parked.n; i++) {
-        struct class *k = container_of(c->parked.at[i], struct class, parked);
-        if (k->campaign_num || k->bound == BOUND_BUSY || now - k->parked_since <= PARKED_MAX_MS)
-            continue;
-        parked += k->n;
-        most = most && most->n >= k->n ? most : k;
-    }
-    if (parked >= queue_room[LANE_BULK] / 2)
-        postpone_class(most, now + POSTPONE_MS);
-}
-
-static void make_room_for_all(struct core *c)
-{
-    size_t pos = 0;
-    uint64_t num = 0;
-    void *r = NULL;
-    while (map_u64_next(c->runs, &pos, &num, &r))
-        make_room(c, r);
-}
-
-/* Only boxes none of whose outcomes is under way: their strings are borrowed by the ledger. */
-void campaigner_give_back(struct core *c)
-{
-    int64_t now = core_steady(c);
-    if (c->n_ready < READY_MAX / 8)
-        return;
-    make_room_for_all(c);
-    make_room_for_queue(c);
-    list_each_safe(it, &c->boxes)
-    {
-        struct box *b = list_entry(it, struct box, link);
-        if (b->left == 0 || !box_is_idle(b, now) || !campaigner_run(c, b->lease->campaign_num))
-            continue;
-        give_back(c, b);
-    }
 }

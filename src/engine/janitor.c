@@ -156,7 +156,7 @@ static void tick(void *arg)
     janitor_calendars(c);
     warming_second(c);
     reputing_minute(c);
-    campaigner_give_back(c);
+    room_second(c);
     campaigner_second(c);
     quarantine_second(c);
     mailboxes_second(c);

@@ -2,7 +2,7 @@
  * reactor thread, but for what a desk job or a ledger job carries while it is away.
  *   core.c       start, turn, stop            recover.c   what the last run left behind
  *   config.c     servers, groups, settings    campaigner.c  campaigns: read, paused, finished
- *   claims.c     slices, the queue, leases
+ *   claims.c     slices, the queue, leases   room.c      how much is in memory
  *   due.c        ready classes, picking       render.c    the desk's work
  *   outlet.c     connections of a server      session.c   one connection and its messages
  *   settle.c     what an end means            janitor.c   time, probes, calendars
@@ -92,7 +92,10 @@ struct run { /* a campaign at work */
     int64_t flowed_at;       /* boot ms: its last message was sent */
     uint64_t *parked_leases; /* open leases that are not in memory */
     size_t n_parked_leases, cap_parked_leases;
-    int64_t retry_claim_at;  /* boot ms */
+    uint64_t *aside_leases; /* the same, because all that is left of them waits on something */
+    size_t n_aside_leases, cap_aside_leases;
+    int64_t aside_look_at, aside_back_at; /* boot ms, see room.c */
+    int64_t retry_claim_at;               /* boot ms */
     bool finish_failed;      /* its end could not be written: asked again each second */
     struct pausing *pausing; /* our own pause that is not durable yet; NULL: none */
 };
@@ -180,6 +183,7 @@ struct job { /* a message at work */
     struct server_ref *server;
     struct hold hold;  /* what its pick reserved */
     int64_t picked_at; /* boot ms */
+    int64_t lead_at;   /* boot ms: nobody stands before it on its connection */
     bool stale_once, same_once;
     bool is_cancelled, is_suppressed;
     uint64_t left_list; /* JOB_EARLY: its contact left this list meanwhile; 0: none */
@@ -356,6 +360,7 @@ void campaigner_want_queue(struct core *c);
 /* Rows before the place that claims have reached are wanted too. */
 void campaigner_rewind(struct core *c);
 void campaigner_box_empty(struct core *c, struct box *b);
+void campaigner_box_free(struct box *b);
 void campaigner_suppressed(struct core *c, struct str key); /* marks claimed messages of it */
 /* The user does not want these any more: marks them, now or when their lease comes to memory. */
 void campaigner_cancel(struct core *c, const uint64_t *ids, size_t n);
@@ -365,7 +370,15 @@ void campaigner_look_at(struct core *c, enum lane lane,
 void campaigner_forget(struct core *c, struct job *j);
 void campaigner_take_lease(struct core *c, struct lease *l);
 void campaigner_start_early(struct core *c); /* campaigns were read */
-void campaigner_give_back(struct core *c);   /* classes parked too long */
+
+/* room.c */
+uint32_t room_of_queue(enum lane lane); /* messages in memory up to which a lane claims */
+uint32_t room_of_slices(enum lane lane);
+/* Has the campaign as much in memory as it can use, or as it may? */
+bool room_is_enough(struct core *c, struct run *r);
+/* The lease of a campaign leaves memory until the rest of the audience is through. */
+void room_set_aside(struct run *r, uint64_t first_id);
+void room_second(struct core *c); /* what is parked too long makes room */
 
 /* mailboxes.c: the mailbox provider of a recipient domain, by table, else by MX (looked up in the
  * background, `other` until the answer is there) */
