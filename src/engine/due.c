@@ -10,6 +10,7 @@
 #define PICKS_PER_TURN 2000
 #define BULK_EVERY     20 /* bulk keeps at least a twentieth */
 #define SIZE_SMALL_LOG 20
+#define OTHERS_FLOW_MS 1000
 #define HOUR_MS        INT64_C(3600000)
 
 /* The domain that a server must be allowed to send from, lower case; "" : the server's own From. */
@@ -247,7 +248,9 @@ void due_wake_server(struct core *c, uint16_t num)
 {
     for (uint32_t i = 0; i < c->parked.n;) {
         struct class *k = container_of(c->parked.at[i], struct class, parked);
-        bool mine = k->bound != BOUND_BUSY || !k->bound_server || k->bound_server == num;
+        /* A mailbox provider's trouble ends by time: no need to ask with each message of others. */
+        bool mine = k->bound != BOUND_YIELD && k->bound != BOUND_PROVIDER &&
+                    (k->bound != BOUND_BUSY || !k->bound_server || k->bound_server == num);
         if (mine)
             make_runnable(c, k); /* the heap moves another one here */
         else
@@ -289,6 +292,7 @@ static void assign(struct core *c, struct job *j, const struct pick *p)
     __atomic_add_fetch(&j->server->refs, 1, __ATOMIC_RELAXED);
     j->hold = p->hold;
     j->picked_at = loop_now_ms(c->loop);
+    j->lead_at = 0;
     const struct route *rule = c->routing ? routes_get(c->routing->routes, j->route_num) : NULL;
     if (rule)
         snprintf(j->pick_why, sizeof j->pick_why, "route %.64s%s%.180s", rule->name,
@@ -298,6 +302,12 @@ static void assign(struct core *c, struct job *j, const struct pick *p)
     o->n_rendering++;
     j->place = JOB_DESK;
     render_start(c, j);
+}
+
+/* Messages of the campaign leave, and its audience is not through. */
+static bool others_come(const struct core *c, const struct run *r)
+{
+    return !r->walked && loop_now_ms(c->loop) - r->flowed_at < OTHERS_FLOW_MS;
 }
 
 /* False: the class waits now. */
@@ -323,7 +333,8 @@ static bool pick_for(struct core *c, struct class *k)
                     .home = k->home,
                     .engagement = j->engagement,
                     .n_tried = MIN(j->n_tried, (uint32_t)FLEET_TRIED_MAX),
-                    .keep_server = j->item->keep_server};
+                    .keep_server = j->item->keep_server,
+                    .others_come = j->run && others_come(c, j->run)};
     memcpy(a.country, j->country, sizeof a.country);
     const struct policy *policy = core_policy(c, k->group_num);
     if (policy) {
@@ -340,8 +351,10 @@ static bool pick_for(struct core *c, struct class *k)
     }
     switch (p.kind) {
     case PICK_SEND:
-        k->bound = BOUND_NONE;
-        k->parked_since = 0;
+        if (!p.is_trial) { /* the rest of its kind waits on */
+            k->bound = BOUND_NONE;
+            k->parked_since = 0;
+        }
         assign(c, j, &p);
         return true;
     case PICK_WAIT: park(c, k, &p, core_steady(c)); return false;

@@ -76,8 +76,11 @@ static void pace_kick(struct outlet *o)
 static void take_off_wire(struct session *s, struct job *j)
 {
     s->n_jobs--;
-    if (s->jobs[0] == j)
+    if (s->jobs[0] == j) {
         s->jobs[0] = s->jobs[1];
+        if (s->n_jobs)
+            s->jobs[0]->lead_at = loop_now_ms(s->core->loop);
+    }
     s->outlet->n_wire--;
     if (s->n_jobs == 0) {
         s->core->n_active--;
@@ -503,6 +506,7 @@ void session_give(struct session *s, struct job *j)
     if (s->n_jobs == 0) {
         s->core->n_active++;
         s->outlet->n_busy++;
+        j->lead_at = loop_now_ms(s->core->loop);
     }
     s->jobs[s->n_jobs++] = j;
     j->session = s;

@@ -257,6 +257,7 @@ static void report(struct job *j, const struct ending *end, const struct classif
                        .dot_left = j->dot_permitted,
                        .dot_at = j->dot_at,
                        .latency_ms = end->dot_left ? core_steady(c) - j->dot_at : -1,
+                       .busy_ms = j->lead_at ? loop_now_ms(c->loop) - j->lead_at : -1,
                        .wait_ms = cl->wait_ms,
                        .provider = j->provider,
                        .from_domain = str_of(j->class ? j->class->from_domain : ""),
@@ -535,6 +536,7 @@ void settle_connection(struct outlet *o, const struct ending *end, bool is_probe
                        .reply_read = end->code != 0 || passed,
                        .refused_by_host = end->refused_by_host,
                        .latency_ms = -1,
+                       .busy_ms = -1,
                        .wait_ms = cl.wait_ms,
                        .why = why};
     fleet_report(c->fleet, &r, core_steady(c));

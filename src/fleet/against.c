@@ -57,5 +57,7 @@ enum bound against(struct fleet *f, const struct place *p, const struct look *k,
         return b;
     if (s->n_cells && (b = cells_against(s, a->provider, now_ms, out)) != BOUND_NONE)
         return b;
+    if (s->has_ailing && ailing_holds(p, a, now_ms, out))
+        return BOUND_YIELD;
     return against_limits(f, p, a, now_ms, out);
 }

@@ -107,6 +107,7 @@ static void say_census(const struct fgroup *g, const struct census *c, char *why
          "at a limit"},
         {c->n[BOUND_HEALTH], "out by health"},
         {c->n[BOUND_PROVIDER], "closed for this mailbox provider"},
+        {c->n[BOUND_YIELD], "put off by this mailbox provider, others go first"},
         {c->n[BOUND_ADMIN], "paused"},
         {c->n[BOUND_RESTING], "resting"},
         {c->n[BOUND_ENGAGEMENT], "warming up without this class"},
@@ -132,16 +133,17 @@ void census_explain(struct fleet *f, struct fgroup *g, const struct look *k, int
                     struct pick *out)
 {
     static const enum bound order[] = {
-        BOUND_BUSY,   BOUND_PACE,     BOUND_QUOTA,   BOUND_SPREAD,  BOUND_RESERVE,
-        BOUND_HEALTH, BOUND_PROVIDER, BOUND_ADMIN,   BOUND_RESTING, BOUND_ENGAGEMENT,
-        BOUND_FROM,   BOUND_SIZE,     BOUND_CHARSET, BOUND_TRIED};
+        BOUND_BUSY,       BOUND_YIELD,  BOUND_PACE,     BOUND_QUOTA,   BOUND_SPREAD,
+        BOUND_RESERVE,    BOUND_HEALTH, BOUND_PROVIDER, BOUND_ADMIN,   BOUND_RESTING,
+        BOUND_ENGAGEMENT, BOUND_FROM,   BOUND_SIZE,     BOUND_CHARSET, BOUND_TRIED};
     struct census c;
     count_places(f, g, k, now_ms, &c);
     out->bound = BOUND_NO_SERVER;
     for (size_t i = 0; i < countof(order) && out->bound == BOUND_NO_SERVER; i++)
         if (c.n[order[i]])
             out->bound = order[i];
-    bool waits = out->bound == BOUND_BUSY || census_is_limit(out->bound) ||
+    bool waits = out->bound == BOUND_BUSY || out->bound == BOUND_YIELD ||
+                 census_is_limit(out->bound) ||
                  (ends_by_time(out->bound, &c) && k->ask->n_tried == 0);
     out->kind = waits ? PICK_WAIT : PICK_GIVE_UP;
     out->until = MIN(MAX(c.soonest, now_ms + 1), now_ms + DISPATCH_ASK_AGAIN_MS);

@@ -13,9 +13,9 @@
 #define EARLY_MS     1000 /* a message is not picked whose pace would hold its dot for longer */
 
 static const char *const bounds[BOUND_COUNT] = {
-    "none",       "busy",     "quota",        "health",    "admin", "tried",
-    "from",       "provider", "common_cause", "no_server", "pace",  "resting",
-    "engagement", "size",     "charset",      "reserve",   "spread"};
+    "none",       "busy",     "quota",        "health",    "admin",  "tried",
+    "from",       "provider", "common_cause", "no_server", "pace",   "resting",
+    "engagement", "size",     "charset",      "reserve",   "spread", "yield"};
 
 const char *bound_name(enum bound b)
 {
@@ -148,6 +148,7 @@ static void take(struct fleet *f, struct place *p, const struct ask *a, int64_t 
     advance(p, a->lane, now_ms);
     s->assigned++;
     s->assigned_in[a->lane]++;
+    out->is_trial = s->has_ailing && ailing_take(p, a, now_ms);
     quota_reserve(&s->quota, a->lane, now_ms);
     limits_reserve(f, &out->hold, now_ms);
     common_asked(f, now_ms);
@@ -207,6 +208,16 @@ static void put_back(struct tier *t, struct place *p, int64_t now_ms)
         heap_add(&t->heap, &p->node, least);
 }
 
+static bool is_busy(struct fleet *f, struct place *p, const struct ask *a, int64_t now_ms)
+{
+    if (!lanes_busy(p->server, a->lane, now_ms) ||
+        (p->server->has_ailing && ailing_trial_due(p, a, now_ms)))
+        return false;
+    if (!f->is_dry)
+        ailing_wanted(p, a, now_ms);
+    return true;
+}
+
 /* SEND, or WAIT on a busy server whose turn it is; false: nobody of this tier can now. */
 static bool pick_in_tier(struct fleet *f, struct tier *t, const struct look *k, int64_t now_ms,
                          struct pick *out)
@@ -219,7 +230,7 @@ static bool pick_in_tier(struct fleet *f, struct tier *t, const struct look *k, 
         if (out_for_all && !f->is_dry)
             continue;
         bool barred = out_for_all || is_barred(f, p, k, now_ms);
-        bool busy = !barred && lanes_busy(p->server, k->ask->lane, now_ms);
+        bool busy = !barred && is_busy(f, p, k->ask, now_ms);
         if (!barred && !busy) {
             take(f, p, k->ask, now_ms, out);
             done = true;
@@ -353,7 +364,7 @@ static bool pick_in_group(struct fleet *f, struct fgroup *g, const struct ask *a
             return true;
         census_explain(f, g, &k, now_ms, out);
     }
-    return out->bound == BOUND_BUSY ||
+    return out->bound == BOUND_BUSY || out->bound == BOUND_YIELD ||
            (census_is_limit(out->bound) && g->at_limit == AT_LIMIT_WAIT);
 }
 

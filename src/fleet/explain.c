@@ -20,6 +20,7 @@ static void say(const struct fserver *s, struct server_reason *r, const struct l
         [BOUND_SIZE] = "does not take a message of this size",
         [BOUND_CHARSET] = "does not offer SMTPUTF8",
         [BOUND_RESERVE] = "what is left of its quota is kept for transactional mail",
+        [BOUND_YIELD] = "its mailbox provider puts everybody off: others go first",
         [BOUND_SPREAD] = "its quota is spread evenly over the window"};
     if (r->bound == BOUND_HEALTH)
         snprintf(r->why, sizeof r->why, "%s: %.120s", oper_state_name(s->state), s->reason);

@@ -64,6 +64,7 @@ static void free_server(struct fserver *s)
     free_domains(s);
     quota_free(&s->quota);
     free(s->suspicion);
+    ailing_forget(s);
     pace_free(&s->pace);
     cells_free(s);
     free(s->bars);
@@ -133,6 +134,7 @@ static void forgive(struct fleet *f, struct fserver *s, int64_t now_ms)
     s->n_bars = 0;
     pace_free(&s->pace);
     cells_forgive(f, s, "its settings were changed", now_ms);
+    ailing_forget(s);
     if (s->state != OPER_HEALTHY)
         health_set_state(f, s, OPER_HEALTHY, "its settings were changed", 0, now_ms);
 }
@@ -314,6 +316,7 @@ void fleet_unassign(struct fserver *s, const struct hold *h)
     check(s->assigned > 0 && s->assigned_in[h->lane] > 0);
     s->assigned--;
     s->assigned_in[h->lane]--;
+    ailing_unassign(s, h->provider);
     if (s->n_cells)
         cells_leave(s, h);
 }

@@ -131,6 +131,7 @@ struct ask {
     bool needs_utf8;                       /* SMTPUTF8 */
     uint8_t engagement;                    /* class 1 (best) .. 7; 0: unknown */
     char country[3];                       /* of the contact, upper case; "": unknown */
+    bool others_come; /* more of its campaign are on their way: one that puts all off yields */
 };
 
 /* What a pick reserved; carried with the message to its dot and its report. */
@@ -162,6 +163,7 @@ enum bound { /* what an answer other than SEND hangs on: "what limits me now" */
              BOUND_CHARSET,      /* the server has no SMTPUTF8 */
              BOUND_RESERVE,      /* what is left is kept for transactional mail */
              BOUND_SPREAD,       /* a day's quota is spread over the day */
+             BOUND_YIELD,        /* its mailbox provider puts everybody off: others go first */
              BOUND_COUNT
 };
 
@@ -174,8 +176,10 @@ struct pick {
     int64_t free_at;     /* for people: steady ms when time alone lets it go on; 0: not known */
     enum bound bound;
     uint32_t group_num; /* the group that answered (a fallback perhaps) */
-    char why[256];      /* for people */
-    struct hold hold;   /* SEND: what is reserved */
+    bool
+        is_trial; /* SEND: of a mailbox provider that puts all off; the rest of its kind waits on */
+    char why[256];    /* for people */
+    struct hold hold; /* SEND: what is reserved */
 };
 
 /* SEND reserves one message on the server: it must end in fleet_report or fleet_return. */
@@ -240,6 +244,7 @@ struct report {
     bool dot_left;        /* fleet_dot was passed for it */
     int64_t dot_at;       /* when */
     int64_t latency_ms;   /* dot to reply; negative: none */
+    int64_t busy_ms;      /* it had its connection to itself for so long; negative: not known */
     int64_t wait_ms;      /* stated in the reply; 0: none */
     uint32_t provider;
     int code; /* of the reply; 0: none */

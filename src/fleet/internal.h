@@ -131,7 +131,10 @@ struct fserver {
     struct bar *bars;
     uint32_t n_bars;
     struct warmup_stand warmup;
-    struct suspicion *suspicion; /* suspect.c; NULL: no recipient yet */
+    struct suspicion *suspicion;   /* suspect.c; NULL: no recipient yet */
+    struct ailments *ailments;     /* ailing.c; NULL: no answer yet */
+    int64_t wanted_at[LANE_COUNT]; /* messages of other providers found it busy */
+    bool has_ailing;               /* a mailbox provider puts off or holds up everybody here */
     uint64_t answered, failures;
     int32_t latencies[LATENCIES];
     uint16_t carried[LATENCIES]; /* providers of the same messages */
@@ -191,7 +194,8 @@ struct fgroup {
     size_t rotate_at; /* the first place of the active set */
     int64_t rotated_at;
     uint64_t rotate_sent;
-    bool nearest; /* nearest region first */
+    bool nearest;                  /* nearest region first */
+    int64_t wanted_at[LANE_COUNT]; /* messages waited for a busy server of it: ailing.c */
 };
 
 struct fleet {
@@ -277,6 +281,19 @@ struct look { /* an ask with what follows from it */
 };
 enum bound against(struct fleet *f, const struct place *p, const struct look *k, int64_t now_ms,
                    struct limit_bar *out);
+
+/* ailing.c: mailbox providers that put everybody off, or hold them up */
+bool ailing_holds(const struct place *p, const struct ask *a, int64_t now_ms,
+                  struct limit_bar *out);
+/* A trial may go now, behind a busy server's others: those would always be before it. */
+bool ailing_trial_due(const struct place *p, const struct ask *a, int64_t now_ms);
+/* A message found the server busy. */
+void ailing_wanted(struct place *p, const struct ask *a, int64_t now_ms);
+/* One was picked, has_ailing; true: on trial, the rest of its kind waits on. */
+bool ailing_take(struct place *p, const struct ask *a, int64_t now_ms);
+void ailing_unassign(struct fserver *s, uint32_t provider);
+void ailing_report(struct fserver *s, const struct report *r, int64_t now_ms);
+void ailing_forget(struct fserver *s);
 
 /* concurrency.c */
 void concurrency_report(struct fserver *s, const struct report *r);

@@ -193,6 +193,8 @@ void fleet_report(struct fleet *f, const struct report *r, int64_t now_ms)
     if (!r->is_ours) {
         strategy_latency(f, s, r);
         concurrency_report(s, r);
+        if (r->is_message)
+            ailing_report(s, r, now_ms);
     }
     strategy_update(f, s, now_ms);
     if (r->is_probe)
