@@ -3,18 +3,16 @@
 """Limits hold to the message: 100 an hour with a kill in the middle, 2 sessions, 5 messages a
 connection, 20 a second also right after a start, and with the clock set an hour back and forth."""
 import os
-import shutil
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "lib"))
+import daemon  # noqa: E402
+import faketime  # noqa: E402
 import tap  # noqa: E402
 import witness as w  # noqa: E402
 from daemon import wait_for  # noqa: E402
 from scene import Scene  # noqa: E402
-
-FAKETIME = ["/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1",
-            "/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1"]
 
 
 def quiet(scene, server):
@@ -73,44 +71,26 @@ def test_second():
         scene.judge("run", people, "20 a second, killed", uncertain_max=20)
 
 
-def set_clock(path, offset):
-    """What libfaketime reads: an offset in seconds, put in place in one step."""
-    new = path + ".new"
-    Path(new).write_text(f"{offset:+d}s\n")
-    os.rename(new, path)
-
-
 def test_clock():
-    library = next((p for p in FAKETIME if os.path.exists(p)), None)
-    plain = os.environ.get("POSTFLEET_PLAIN_BINARY")
-    if not library or not plain:
-        tap.skip("clock jumps", "no libfaketime" if not library else "no build without sanitizers")
+    reason = faketime.why_not()
+    if reason:
+        tap.skip("clock jumps", reason)
         return
+    kept, daemon.BINARY = daemon.BINARY, os.environ["POSTFLEET_PLAIN_BINARY"]
     for name, jump in (("forth", 3600), ("back", -3600)):
-        tap.case(run_clock, library, plain, name, jump)
+        with faketime.Clock() as clock:
+            tap.case(run_clock, clock, name, jump)
+    daemon.BINARY = kept
 
 
-def run_clock(library, plain, name, jump):
-    import daemon
-    folder = Path(os.environ.get("TMPDIR", "/tmp"), f"postfleet-clock-{os.getpid()}-{name}")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    clock, kept = str(folder / "offset"), daemon.BINARY
-    set_clock(clock, 0)
-    env = {"LD_PRELOAD": library, "FAKETIME_TIMESTAMP_FILE": clock, "FAKETIME_NO_CACHE": "1",
-           "FAKETIME_DONT_FAKE_MONOTONIC": "1", "DONT_FAKE_MONOTONIC": "1"}
-    daemon.BINARY = plain
-    try:
-        with Scene({"a": {"delay": {"dot": 40}}}, start=False) as scene:
-            scene.daemon.start(env=env)
-            scene.add_servers("--per-hour", 100, "--max-connections", 2)
-            scene.daemon.campaign("run", 150, html=None)
-            wait_for(lambda: scene.witness.dots() >= 40, 30, "40 dots", every=0.02)
-            set_clock(clock, jump)
-            check_hundred(scene, f"clock an hour {name}")
-    finally:
-        daemon.BINARY = kept
-        shutil.rmtree(folder, ignore_errors=True)
+def run_clock(clock, name, jump):
+    with Scene({"a": {"delay": {"dot": 40}}}, start=False) as scene:
+        scene.daemon.start(env=clock.env)
+        scene.add_servers("--per-hour", 100, "--max-connections", 2)
+        scene.daemon.campaign("run", 150, html=None)
+        wait_for(lambda: scene.witness.dots() >= 40, 30, "40 dots", every=0.02)
+        clock.jump(jump)
+        check_hundred(scene, f"clock an hour {name}")
 
 
 for test in (test_hour_and_kill, test_sessions, test_second):
