@@ -44,6 +44,26 @@ class Scene:
                    f"{what}: {len(found.uncertain)} uncertain, at most {uncertain_max}", found)
         return found, report
 
+    def cancel_and_judge(self, campaign, people, what, uncertain_max):
+        """Cancels what is left of a campaign and judges what was begun of it; people: those of this
+        campaign. Gives back the report."""
+        self.daemon.cli("campaign", "cancel", campaign, "--yes")
+
+        def is_over():
+            report = self.daemon.report(campaign)
+            rows = sum(report[k] for k in ("pending", "deferred"))
+            return report if rows == 0 else None
+        report = daemon.wait_for(is_over, 60, "every message to have its end", every=0.3)
+        mine = set(people)
+        dots = [d for d in self.witness.events("dot") if set(d["rcpt"]) <= mine]
+        rows = self.daemon.messages(campaign)
+        begun = {r["to"] for r in rows} | {to for d in dots for to in d["rcpt"]}
+        found = ledger.judge(dots, rows, begun)
+        tap.ok(not found.faults(), f"{what}: nothing lost, doubled, phantom or misreported", found)
+        tap.ok(len(found.uncertain) <= uncertain_max,
+               f"{what}: {len(found.uncertain)} uncertain, at most {uncertain_max}", found)
+        return report
+
     def check_ledger(self, what):
         """The daemon's own check of its books; the daemon must be stopped."""
         done = self.daemon.run("db", "check", "--ledger")
