@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # timeout: 240
 # alone: compares rates
-"""One mailbox provider, 30 % of a campaign, puts off, blocks, fails or holds up all its recipients:
+"""One mailbox provider, 30 % of a campaign, puts off, blocks or holds up all its recipients:
 the others leave as fast as they do without it, and the sick ones hold no more than an eighth of the
 memory and a few connections meanwhile. Rates are held against a campaign to the others alone, in the
 same run and at the same time, over servers whose answers take their time, so that connections are
@@ -109,7 +109,6 @@ def test_kind(kind, behaviours, count, first):
 
 KINDS = {"puts off": ([f"reject:rcpt:450:to={SICK}"], 100000, 0),
          "blocks": ([f"reject:rcpt:554:to={SICK}"], 20000, 0),
-         "fails": ([f"reject:rcpt:451:to={SICK}"], 20000, 0),  # 451 4.3.0: like the server's fault
          "holds up": ([f"delay:dot:400:to={SICK}"], 20000, 3)}
 
 if __name__ == "__main__":
