@@ -130,6 +130,10 @@ void on_system_events(struct http_request *r);
 void on_keys_list(struct http_request *r);
 void on_keys_make(struct http_request *r);
 void on_keys_remove(struct http_request *r);
+void on_credentials_list(struct http_request *r);
+void on_credentials_make(struct http_request *r);
+void on_credentials_test(struct http_request *r);
+void on_credentials_remove(struct http_request *r);
 /* look.c */
 void on_servers_quarantine(struct http_request *r);
 void on_top(struct http_request *r);

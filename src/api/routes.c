@@ -148,6 +148,10 @@ const struct http_route http_routes[] = {
     {HTTP_GET, "/v1/keys", on_keys_list, "keys:write", 0, false},
     {HTTP_POST, "/v1/keys", on_keys_make, "keys:write", JSON, false},
     {HTTP_DELETE, "/v1/keys/{}", on_keys_remove, "keys:write", 0, false},
+    {HTTP_GET, "/v1/credentials", on_credentials_list, "keys:write", 0, false},
+    {HTTP_POST, "/v1/credentials", on_credentials_make, "keys:write", JSON, false},
+    {HTTP_POST, "/v1/credentials/{}/test", on_credentials_test, "keys:write", JSON, false},
+    {HTTP_DELETE, "/v1/credentials/{}", on_credentials_remove, "keys:write", 0, false},
 
     {HTTP_GET, "/v1/users", on_users_list, "users:write", 0, false},
     {HTTP_POST, "/v1/users", on_users_create, "users:write", JSON, true},

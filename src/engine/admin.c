@@ -17,25 +17,12 @@
 
 #define COMMIT_US 2000 /* for the end of a bite: sums, memberships, pages to the log */
 
-static const struct admin_noun *const nouns[] = {&admin_servers,
-                                                 &admin_groups,
-                                                 &admin_lists,
-                                                 &admin_contacts,
-                                                 &admin_templates,
-                                                 &admin_campaigns,
-                                                 &admin_campaign_starts,
-                                                 &admin_suppressions,
-                                                 &admin_messages,
-                                                 &admin_keys,
-                                                 &admin_system,
-                                                 &admin_warmups,
-                                                 &admin_quarantines,
-                                                 &admin_routes,
-                                                 &admin_reputation,
-                                                 &admin_failovers,
-                                                 &admin_limits,
-                                                 &admin_domains,
-                                                 &admin_users};
+static const struct admin_noun *const nouns[] = {
+    &admin_servers,     &admin_groups,    &admin_lists,           &admin_contacts,
+    &admin_templates,   &admin_campaigns, &admin_campaign_starts, &admin_suppressions,
+    &admin_messages,    &admin_keys,      &admin_system,          &admin_warmups,
+    &admin_quarantines, &admin_routes,    &admin_reputation,      &admin_failovers,
+    &admin_limits,      &admin_domains,   &admin_users,           &admin_credentials};
 
 static const struct admin_entry *find(const char *op)
 {

@@ -21,13 +21,14 @@ struct secrets;
 enum admin_changed {
     ADMIN_CHANGED_SERVERS = 1 << 0, /* servers or memberships: read them again */
     ADMIN_CHANGED_GROUPS = 1 << 1,
-    ADMIN_CHANGED_CAMPAIGNS = 1 << 2,  /* see campaigns[] */
-    ADMIN_CHANGED_QUEUE = 1 << 3,      /* a message became due: look now */
-    ADMIN_CHANGED_PAUSE = 1 << 4,      /* the global pause flag */
-    ADMIN_CHANGED_SUPPRESSED = 1 << 5, /* see suppressed[] */
-    ADMIN_CHANGED_LEFT = 1 << 6,       /* see left[] */
-    ADMIN_CHANGED_MESSAGES = 1 << 7,   /* see messages[] */
-    ADMIN_CHANGED_MOVED = 1 << 8,      /* see moved_id */
+    ADMIN_CHANGED_CAMPAIGNS = 1 << 2,   /* see campaigns[] */
+    ADMIN_CHANGED_QUEUE = 1 << 3,       /* a message became due: look now */
+    ADMIN_CHANGED_PAUSE = 1 << 4,       /* the global pause flag */
+    ADMIN_CHANGED_SUPPRESSED = 1 << 5,  /* see suppressed[] */
+    ADMIN_CHANGED_LEFT = 1 << 6,        /* see left[] */
+    ADMIN_CHANGED_MESSAGES = 1 << 7,    /* see messages[] */
+    ADMIN_CHANGED_CREDENTIALS = 1 << 9, /* who may submit by SMTP */
+    ADMIN_CHANGED_MOVED = 1 << 8,       /* see moved_id */
 };
 
 struct admin_left {

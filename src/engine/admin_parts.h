@@ -25,7 +25,7 @@ struct admin_noun {
 extern const struct admin_noun admin_servers, admin_groups, admin_lists, admin_contacts,
     admin_templates, admin_campaigns, admin_campaign_starts, admin_suppressions, admin_messages,
     admin_keys, admin_system, admin_warmups, admin_quarantines, admin_routes, admin_reputation,
-    admin_failovers, admin_limits, admin_domains, admin_users;
+    admin_failovers, admin_limits, admin_domains, admin_users, admin_credentials;
 
 /* accept_standing with the recipient's mailbox provider. */
 struct standing;

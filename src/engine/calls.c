@@ -6,6 +6,7 @@
 #include "engine/admin.h"
 #include "engine/domain_check.h"
 #include "engine/foresee.h"
+#include "engine/intake.h"
 #include "engine/isolate.h"
 #include "engine/look.h"
 #include "engine/server_test.h"
@@ -112,6 +113,8 @@ static void apply_changes(struct core *c, const char *op, const struct admin_cha
         resumed(c, op);
     if (ch->bits & ADMIN_CHANGED_CAMPAIGNS)
         campaigner_reload(c);
+    if (ch->bits & (ADMIN_CHANGED_CREDENTIALS | ADMIN_CHANGED_GROUPS))
+        intake_reload(c);
     for (size_t i = 0; i < ch->n_suppressed; i++)
         campaigner_suppressed(c, str_of(ch->suppressed[i]));
     for (size_t i = 0; i < ch->n_left; i++)
@@ -166,8 +169,9 @@ static void done(struct ledger_job *lj)
     if (lj->ok) {
         apply_changes(k->core, k->request->op, &k->ctx.changed);
         quarantine_changed(k->core, k->request->op, k->answer.data);
-        if (k->ctx.changed.bits & (ADMIN_CHANGED_SERVERS | ADMIN_CHANGED_GROUPS |
-                                   ADMIN_CHANGED_CAMPAIGNS | ADMIN_CHANGED_PAUSE)) {
+        if (k->ctx.changed.bits &
+            (ADMIN_CHANGED_SERVERS | ADMIN_CHANGED_GROUPS | ADMIN_CHANGED_CAMPAIGNS |
+             ADMIN_CHANGED_PAUSE | ADMIN_CHANGED_CREDENTIALS)) {
             answer_after_reload(k);
             return;
         }

@@ -1,4 +1,5 @@
 /* The start, the turn and the stop of core. */
+#include "engine/intake.h"
 #include "engine/regions.h"
 #include "engine/state.h"
 #include "base/alloc.h"
@@ -295,7 +296,8 @@ static bool start(struct core *c, struct err *e)
     fleet_set_regions(c->fleet, regions_builtin());
     if (!recover_ledger(c, db, e) || !config_load_first(c, db, e) || !quarantine_load(c, db, e) ||
         !whose_load(c, db, e) || !cells_load(c, db, e) || !start_ledger(c, db, e) ||
-        !start_link(c, e) || !loop_on_signal(c->loop, SIGTERM, on_stop_signal, c, e) ||
+        !start_link(c, e) || !intake_start(c, db, e) ||
+        !loop_on_signal(c->loop, SIGTERM, on_stop_signal, c, e) ||
         !loop_on_signal(c->loop, SIGHUP, on_hup, c, e))
         return false;
     loop_set_turn_end(c->loop, turn_end, c);
@@ -332,7 +334,7 @@ static void stop_tick(void *arg)
 {
     struct core *c = arg;
     int64_t now = loop_now_ms(c->loop);
-    if (!any_dot_out(c) || now >= c->stop_deadline)
+    if ((!any_dot_out(c) && !intake_is_busy(c)) || now >= c->stop_deadline)
         stop_now(c);
     else
         timer_at(c->stop_timer, now + 20);
@@ -368,6 +370,7 @@ static void on_stop_signal(void *arg, int signum)
     c->is_stopping = true;
     c->stop_deadline = loop_now_ms(c->loop) + STOP_DOT_MS;
     link_server_close(c->link);
+    intake_stop(c);
     withdraw_all(c);
     c->stop_timer = timer_new(c->loop, stop_tick, c);
     timer_at(c->stop_timer, loop_now_ms(c->loop) + 1);

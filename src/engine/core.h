@@ -14,8 +14,10 @@ struct engine_core_config {
     const char *public_url;  /* NULL: not configured */
     const char *dns_servers; /* NULL: the system's */
     const char *ca_file;     /* NULL: the system's */
-    unsigned desk_threads;   /* 0: number of cores */
-    uint32_t ledger_ahead;   /* intents ahead of the disk, bulk only; 0: none */
+    const char *submission, *submission_tls; /* "127.0.0.1:587", 465; NULL: no listener */
+    const char *cert_file, *key_file;        /* of these listeners; NULL: none */
+    unsigned desk_threads;                   /* 0: number of cores */
+    uint32_t ledger_ahead;                   /* intents ahead of the disk, bulk only; 0: none */
 };
 
 /* Runs until told to stop; the exit status of the process. */

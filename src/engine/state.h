@@ -15,7 +15,7 @@
  *   look.c, patterns.c, evidence.c, isolate.c  for the operator       cancels.c  words to keep
  *   signing.c    DKIM keys, signatures     domain_check.c, domain_verdict.c  what DNS says
  *   probe.c      server test and health probes   cells.c   server x mailbox provider, kept
- *   policies.c   failure matrices of the groups */
+ *   policies.c   failure matrices of the groups  intake*.c  mail in by SMTP, see intake_inner.h */
 #ifndef ENGINE_STATE_H
 #define ENGINE_STATE_H
 
@@ -254,6 +254,7 @@ struct core {
     struct journal *journal;
     struct fleet *fleet;
     struct link_server *link;
+    struct intake *intake; /* NULL: no submission */
     const struct rules *rules;
     struct signing *signing; /* DKIM keys in force */
     struct secrets *secrets;

@@ -77,6 +77,33 @@ static const struct setting {
                                    "after a crash."},
                               "0",
                               "0"},
+    [SETTING_SUBMISSION_LISTEN] = {{.name = "submission.listen",
+                                    .kind = ARG_ENDPOINT,
+                                    .flags = OPT_SETTING,
+                                    .help = "Where applications submit mail by SMTP, with STARTTLS "
+                                            "when there is a certificate; none when not set."},
+                                   "",
+                                   "0.0.0.0:587"},
+    [SETTING_SUBMISSION_TLS_LISTEN] = {{.name = "submission.tls_listen",
+                                        .kind = ARG_ENDPOINT,
+                                        .flags = OPT_SETTING,
+                                        .help = "The same with TLS from the first byte; needs a "
+                                                "certificate."},
+                                       "",
+                                       "0.0.0.0:465"},
+    [SETTING_TLS_CERT_FILE] = {{.name = "tls.cert_file",
+                                .kind = ARG_FILE,
+                                .flags = OPT_SETTING,
+                                .help = "Certificate of the submission listeners, PEM, its own "
+                                        "first, then the chain."},
+                               "",
+                               "/etc/postfleet/fullchain.pem"},
+    [SETTING_TLS_KEY_FILE] = {{.name = "tls.key_file",
+                               .kind = ARG_FILE,
+                               .flags = OPT_SETTING,
+                               .help = "Private key of that certificate, PEM."},
+                              "",
+                              "/etc/postfleet/privkey.pem"},
 };
 
 static const char *const origin_names[] = {"default", "file", "environment", "option"};
@@ -92,7 +119,8 @@ static const char *setting_at(const void *ctx, size_t i)
 /* The last part of each name, then the sections: an unknown key may stand at either place. */
 static const char *key_at(const void *ctx, size_t i)
 {
-    static const char *const sections[] = {"http", "log", "tls", "dns", "desk", "ledger"};
+    static const char *const sections[] = {"http", "log",    "tls",       "dns",
+                                           "desk", "ledger", "submission"};
     (void)ctx;
     if (i < CONFIG_SETTINGS) {
         const char *dot = strchr(settings[i].option.name, '.');

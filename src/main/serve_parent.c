@@ -32,7 +32,7 @@
 #define BACK_OFF_MOST_MS  10000
 #define STEADY_MS         60000 /* alive that long: the back-off begins anew */
 #define READY_LOOK_MS     50
-#define ARGS_MAX          32
+#define ARGS_MAX          48
 
 enum { CORE, WEB, READER, N_CHILDREN };
 
@@ -102,6 +102,11 @@ static void child_args(const struct parent *p, const struct child *c, const char
         add_option(args, &n, "--ledger-ahead", config_text(&p->config, SETTING_LEDGER_AHEAD));
         add_option(args, &n, "--dns-servers", config_text(&p->config, SETTING_DNS_SERVERS));
         add_option(args, &n, "--ca-file", config_text(&p->config, SETTING_TLS_CA_FILE));
+        add_option(args, &n, "--submission", config_text(&p->config, SETTING_SUBMISSION_LISTEN));
+        add_option(args, &n, "--submission-tls",
+                   config_text(&p->config, SETTING_SUBMISSION_TLS_LISTEN));
+        add_option(args, &n, "--cert-file", config_text(&p->config, SETTING_TLS_CERT_FILE));
+        add_option(args, &n, "--key-file", config_text(&p->config, SETTING_TLS_KEY_FILE));
         if (p->held)
             args[n++] = "--held";
     }
@@ -345,6 +350,12 @@ static bool open_up(struct parent *p, struct cmd *c, struct err *e)
         return false;
     if (asked)
         config_set_option(&p->config, SETTING_HTTP_LISTEN, asked, "--http");
+    if (cmd_text(c, "submission"))
+        config_set_option(&p->config, SETTING_SUBMISSION_LISTEN, cmd_text(c, "submission"),
+                          "--submission");
+    if (cmd_text(c, "submission-tls"))
+        config_set_option(&p->config, SETTING_SUBMISSION_TLS_LISTEN, cmd_text(c, "submission-tls"),
+                          "--submission-tls");
     bool is_default = p->config.values[SETTING_HTTP_LISTEN].origin == ORIGIN_DEFAULT;
     if (!serve_choose_http(config_text(&p->config, SETTING_HTTP_LISTEN), !is_default, p->http,
                            sizeof(p->http), e) ||

@@ -37,6 +37,10 @@ static int run_core(struct cmd *c)
         .public_url = cmd_text(c, "public-url"),
         .dns_servers = cmd_text(c, "dns-servers"),
         .ca_file = cmd_text(c, "ca-file"),
+        .submission = cmd_text(c, "submission"),
+        .submission_tls = cmd_text(c, "submission-tls"),
+        .cert_file = cmd_text(c, "cert-file"),
+        .key_file = cmd_text(c, "key-file"),
         .desk_threads = (unsigned)cmd_number(c, "desk-threads", 0),
         .ledger_ahead = (uint32_t)cmd_number(c, "ledger-ahead", 0),
     };

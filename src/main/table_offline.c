@@ -19,6 +19,8 @@ static const struct option help_options[] = {
     FLAG("man", NULL, "the manual page as roff"), END};
 static const struct option serve_options[] = {
     OPT(ARG_ENDPOINT, "http", "ADDR:PORT", NULL, "where HTTP listens (default 127.0.0.1:8025)"),
+    OPT(ARG_ENDPOINT, "submission", "ADDR:PORT", NULL, "where applications submit mail by SMTP (STARTTLS)"),
+    OPT(ARG_ENDPOINT, "submission-tls", "ADDR:PORT", NULL, "the same with TLS from the first byte"),
     OPT(ARG_CHOICE, "role", "ROLE", NULL, "", .choices = "core|web", .flags = OPT_HIDDEN),
     OPT(ARG_COUNT, "parent-pid", "N", NULL, "", .flags = OPT_HIDDEN),
     OPT(ARG_COUNT, "poison-fd", "N", NULL, "", .flags = OPT_HIDDEN),
@@ -28,6 +30,8 @@ static const struct option serve_options[] = {
     OPT(ARG_TEXT, "public-url", "U", NULL, "", .flags = OPT_HIDDEN),
     OPT(ARG_TEXT, "dns-servers", "S", NULL, "", .flags = OPT_HIDDEN),
     OPT(ARG_TEXT, "ca-file", "F", NULL, "", .flags = OPT_HIDDEN),
+    OPT(ARG_TEXT, "cert-file", "F", NULL, "", .flags = OPT_HIDDEN),
+    OPT(ARG_TEXT, "key-file", "F", NULL, "", .flags = OPT_HIDDEN),
     OPT(ARG_TEXT, "log-level", "L", NULL, "", .flags = OPT_HIDDEN),
     {.name = "held", .kind = ARG_FLAG, .help = "", .flags = OPT_HIDDEN}, END};
 static const struct option demo_options[] = {

@@ -20,6 +20,20 @@ static const struct option user_test_options[] = {
     OPT(ARG_FILE, "password-file", "F", NULL, "file with the password; - is standard input", .flags = OPT_REQUIRED), END};
 static const struct option audit_options[] = {
     OPT(ARG_COUNT, "limit", "N", NULL, "the newest N", RANGE(1, INT32_MAX)), END};
+static const struct option credential_create_options[] = {
+    OPT(ARG_NAME, "group", "G", "group", "group of servers that its mail goes to", .flags = OPT_REQUIRED),
+    OPT(ARG_CHOICE, "stream", "S", "stream", "lane of its mail", .choices = "transactional|priority|bulk", .flags = OPT_REQUIRED),
+    OPT(ARG_TEXT, "from-domain", "D", "from_domain", "may send in the name of this domain only", .flags = OPT_REPEAT),
+    OPT(ARG_TEXT, "ip", "CIDR", "ip", "may log in from this network only", .flags = OPT_REPEAT),
+    OPT(ARG_COUNT, "per-second", "N", "per_second", "send at most N of its messages a second; more wait"),
+    OPT(ARG_COUNT, "per-minute", "N", "per_minute", "a minute"),
+    OPT(ARG_COUNT, "per-hour", "N", "per_hour", "an hour"),
+    OPT(ARG_COUNT, "per-day", "N", "per_day", "a day"),
+    OPT(ARG_COUNT, "per-month", "N", "per_month", "a month"),
+    OPT(ARG_TEXT, "max-size", "BYTES", "size_max", "refuse bigger mail (10M)"),
+    OPT(ARG_TIME, "expires", "T", NULL, "not valid after this time, or in 90d as 90d"), END};
+static const struct option credential_test_options[] = {
+    OPT(ARG_FILE, "password-file", "F", NULL, "file with the password; - is standard input", .flags = OPT_REQUIRED), END};
 static const struct option events_options[] = {
     OPT(ARG_TEXT, "after", "ID", NULL, "begin behind this event (default: with new ones)"),
     OPT(ARG_COUNT, "limit", "N", NULL, "end after N events", RANGE(1, INT32_MAX)), END};
@@ -59,6 +73,12 @@ const struct command commands_watch[] = {
         "Every change that was asked for, newest last. --json shows what was asked (without secrets)."),
     COMMAND("audit", "verify", "", cmd_audit_verify, NULL, CLIENT, "is the audit log as it was written?",
         "Exit status 1 when a row was changed, put in or taken out."),
+    COMMAND("credential", "create", "NAME", cmd_credential_create, credential_create_options, CLIENT,
+        "make an application's login for SMTP; its password is shown once",
+        "Example:\n  postfleet credential create shop --group fast --stream transactional --from-domain shop.example"),
+    COMMAND("credential", "list", "", cmd_credential_list, NULL, CLIENT, "all logins for SMTP, without the password", NULL),
+    COMMAND("credential", "revoke", "NAME", cmd_credential_revoke, NULL, ASKS, "take a login back", NULL),
+    COMMAND("credential", "test", "NAME", cmd_credential_test, credential_test_options, CLIENT, "is this its password?", NULL),
     COMMAND("log", "tail", "", cmd_log_tail, log_tail_options, CLIENT, "the newest attempts: when, server, verdict, recipient, reply",
         "Example:\n  postfleet log tail --follow --verdict blocked --server ses1"),
     COMMAND("log", "search", "", cmd_log_search, log_search_options, CLIENT, "attempts by server, verdict, campaign, recipient, time or text, newest first", NULL),

@@ -219,7 +219,7 @@ void conn_set_deadline(struct conn *c, int64_t deadline)
 void conn_watch(struct conn *c)
 {
     int events = 0;
-    if (c->state == CONN_OPEN)
+    if (c->state == CONN_OPEN && !c->held)
         events = SOCK_READABLE;
     if (c->state == CONN_OPEN && (c->want_writable || c->unsent_n > 0 || c->read_blocked))
         events |= SOCK_WRITABLE;
@@ -333,6 +333,18 @@ struct conn *conn_adopt(struct net *n, int fd, const struct conn_handler *h, voi
     snprintf(f.text, sizeof f.text, "the descriptor cannot be watched");
     conn_fail_later(c, &f);
     return c;
+}
+
+void conn_hold(struct conn *c, bool held)
+{
+    if (!c || c->gone || c->held == held)
+        return;
+    c->held = held;
+    if (c->state != CONN_OPEN || !c->sock)
+        return;
+    conn_watch(c);
+    if (!held)
+        loop_defer(c->net->loop, &c->task); /* TLS may have bytes that the kernel has not */
 }
 
 void conn_close(struct conn **cp)

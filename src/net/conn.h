@@ -79,6 +79,8 @@ void conn_accept_tls(struct conn *c, struct tls_identity *id, int64_t deadline);
 /* Writes slices in order as one write; returns bytes taken (0: wait for on_writable; short writes
  * are followed by on_writable). Errors come by on_close. */
 size_t conn_write(struct conn *c, const struct str *slices, size_t n);
+/* held: nothing is read from now on, the peer has to wait; else reading goes on. */
+void conn_hold(struct conn *c, bool held);
 /* Closes and frees; no callback follows. NULL is fine. */
 void conn_close(struct conn **c);
 bool conn_tls_resumed(const struct conn *c);

@@ -62,6 +62,7 @@ struct conn {
     bool resumed;
     bool want_writable; /* a write came up short */
     bool read_blocked;  /* TLS must write before it can read */
+    bool held;          /* the owner has enough */
     bool tls_broken;    /* no goodbye may be said */
     bool failing;       /* `failure` is told in the next turn, behind what can still be read */
     bool gone;          /* conn_close was called */

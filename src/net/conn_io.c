@@ -111,6 +111,8 @@ void conn_read(struct conn *c, bool error_waits)
     for (int round = 0; c->sock; round++) {
         size_t n = 0;
         bool more = false;
+        if (c->held && !c->failing)
+            return;
         if (round == ROUNDS && !c->failing) {
             loop_defer(c->net->loop, &c->task);
             return;

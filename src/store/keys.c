@@ -173,7 +173,8 @@ bool keys_each(struct db *db, bool (*each)(void *arg, const struct api_key *k), 
                struct err *e)
 {
     bool row = false, more = true, ok = true;
-    struct stmt *st = db_stmt(db, "SELECT " COLUMNS " FROM api_key ORDER BY name", e);
+    struct stmt *st =
+        db_stmt(db, "SELECT " COLUMNS " FROM api_key WHERE kind = 0 ORDER BY name", e);
     if (!st)
         return false;
     while (more && (ok = db_step(st, &row, e)) && row) {
@@ -190,7 +191,8 @@ bool keys_revoke(struct db *db, const char *name, int64_t now_ms, struct err *e)
 {
     struct stmt *st = db_stmt(db,
                               "UPDATE api_key SET revoked_at = $2, name = name || '~' || "
-                              "CAST(id AS TEXT) WHERE name = $1 AND revoked_at IS NULL",
+                              "CAST(id AS TEXT) WHERE name = $1 AND revoked_at IS NULL"
+                              " AND kind = 0",
                               e);
     if (!st)
         return false;

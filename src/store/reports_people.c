@@ -275,7 +275,8 @@ static json_t *key_json(void *arg, struct db *db, struct stmt *s)
 bool report_keys(struct db *db, const struct report_page *p, json_t **out, struct err *e)
 {
     return part_select(db,
-                       "SELECT " KEY_COLUMNS " FROM api_key WHERE name > $1 ORDER BY name LIMIT $2",
+                       "SELECT " KEY_COLUMNS
+                       " FROM api_key WHERE kind = 0 AND name > $1 ORDER BY name LIMIT $2",
                        p, 0, key_json, NULL, out, e);
 }
 
