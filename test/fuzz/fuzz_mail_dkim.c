@@ -38,7 +38,7 @@ static void check_body(struct str body)
     buf_init(&one, OUT_MAX);
     buf_init(&other, OUT_MAX);
     canonical(body, 0, &one);
-    for (size_t cut = 1; cut < body.n; cut = cut * 2 + 1) {
+    for (size_t cut = body.n % 7; cut < body.n; cut += body.n / 2 + 1) {
         buf_clear(&other);
         canonical(body, cut, &other);
         check(str_eq(buf_str(&one), buf_str(&other)));
@@ -65,17 +65,19 @@ static void check_field(struct str field)
 
 static void fuzz_mail(const struct dkim_key *k, struct str mail)
 {
-    struct dkim_terms t = {.time_s = 1700000000, .lifetime_s = mail.n & 1 ? 600 : 0};
+    struct dkim_terms t = {.time_s = 1700000000, .lifetime_s = mail.n & 4 ? 600 : 0};
     struct buf one, other, more;
     struct err e = {0};
     buf_init(&one, OUT_MAX);
     buf_init(&other, OUT_MAX);
     buf_init(&more, OUT_MAX);
     check_body(mail);
+    if (mail.n % 4 != 0) /* signing is slow: one in four, so that the rest gets its runs */
+        return;
     if (dkim_sign(&k, 1, mail, &t, &one, &e)) {
         check_field(buf_str(&one));
-        /* A mail that begins with a fold would have it in the new field. Signing is slow. */
-        bool again = mail.n % 4 == 0 && mail.p[0] != ' ' && mail.p[0] != '\t';
+        /* A mail that begins with a fold would have it in the new field. */
+        bool again = mail.p[0] != ' ' && mail.p[0] != '\t';
         uint8_t hash[DKIM_HASH_BYTES];
         dkim_body_hash(dkim_body_of(mail), hash);
         t.body_hash = hash;
