@@ -2,6 +2,7 @@
 #include "api/inner.h"
 #include "api/resources.h"
 #include "base/clock.h"
+#include "model/campaign.h"
 #include "store/reports.h"
 
 static void act(struct http_request *r, const char *op, int status)
@@ -62,11 +63,20 @@ void on_templates_lint_given(struct http_request *r)
 void on_campaigns_list(struct http_request *r)
 {
     struct err e;
+    enum campaign_state state;
     struct report_page p;
     json_t *j = NULL;
-    if (!read_page(r, &p))
+    if (!read_page_with(r, "state", &p))
         return;
     p.filter = http_query(r, "state");
+    if (p.filter && !campaign_state_parse(p.filter, &state)) {
+        err_set(&e, ERR_INVALID,
+                "state: \"%.40s\" is none of draft, scheduled, running, paused, stalled, finished, "
+                "cancelled, failed",
+                p.filter);
+        http_answer_error(r, &e);
+        return;
+    }
     json_t *live = call_live(r, "live.campaigns");
     answer_report(r, report_campaigns(r->db, &p, live, &j, &e), &j, &e);
     json_decref(live);
@@ -192,7 +202,14 @@ void on_campaigns_report(struct http_request *r)
 
 void on_campaigns_preview(struct http_request *r)
 {
+    static const char *const known[] = {"contact", NULL};
+    struct err e;
     json_t *args =
         json_pack("{s:s, s:s?}", "name", r->params[0], "contact", http_query(r, "contact"));
-    call_core(r, 200, "campaign.preview", args);
+    if (http_queries_known(r, known, &e)) {
+        call_core(r, 200, "campaign.preview", args);
+        return;
+    }
+    json_decref(args);
+    http_answer_error(r, &e);
 }

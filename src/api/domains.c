@@ -53,7 +53,13 @@ void on_domains_remove(struct http_request *r)
 
 void on_domains_check(struct http_request *r)
 {
-    call_core(r, 200, "domain.check", named_body(r, "name"));
+    json_t *body = named_body(r, "name");
+    if (!body || json_object_size(body) == 1) {
+        call_core(r, 200, "domain.check", body);
+        return;
+    }
+    http_answer_problem(r, 400, "invalid", "a check takes no fields: the body must be {}");
+    json_decref(body);
 }
 
 void on_domains_keygen(struct http_request *r)

@@ -32,11 +32,16 @@ void on_campaigns_forecast(struct http_request *r)
 /* How the next messages of a group would be shared, by the fleet as it is now. */
 void on_groups_simulate(struct http_request *r)
 {
+    static const char *const known[] = {"messages", "stream", NULL};
     struct err e;
     json_t *j = NULL;
     const char *messages = http_query(r, "messages"), *stream = http_query(r, "stream");
     char *end = NULL;
     long long n = messages ? strtoll(messages, &end, 10) : 0;
+    if (!http_queries_known(r, known, &e)) {
+        http_answer_error(r, &e);
+        return;
+    }
     if (messages && (*end || n < 1)) {
         err_set(&e, ERR_INVALID, "messages: \"%.40s\" is no count of 1 or more", messages);
         http_answer_error(r, &e);

@@ -103,8 +103,11 @@ json_t *named_body(struct http_request *r, const char *field);
 /* *j, which is taken over, when ok; by address, because it is made by an argument before it. */
 void answer_report(struct http_request *r, bool ok, json_t **j, const struct err *e);
 struct report_page;
-/* limit and after of the query; false: answered already. */
+/* limit and after, the only fields of the query; false: answered already. */
 bool read_page(struct http_request *r, struct report_page *p);
+bool read_page_with(struct http_request *r, const char *filter, struct report_page *p);
+/* The same, where the caller looks at what else is there. */
+bool read_page_of(struct http_request *r, struct report_page *p);
 bool web_token_key(struct http_request *r, uint8_t out[TOKEN_KEY_BYTES], struct err *e) MUST_USE;
 
 /* ---- forecasts (forecast.c) ---- */

@@ -69,7 +69,7 @@ void on_log(struct http_request *r)
     struct report_log q;
     char key[ADDR_MAX + 1];
     json_t *j = NULL;
-    if (!read_page(r, &p))
+    if (!read_page_of(r, &p))
         return;
     bool ok = read_question(r, &q, key, &e) && report_log(r->db, &q, &p, &j, &e);
     answer_report(r, ok, &j, &e);

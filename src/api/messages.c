@@ -101,7 +101,7 @@ void on_messages_search(struct http_request *r)
                               .state = http_query(r, "state"),
                               .tag = http_query(r, "tag"),
                               .to = http_query(r, "to")};
-    if (!read_page(r, &p))
+    if (!read_page_of(r, &p))
         return;
     bool ok = http_queries_known(r, known, &e);
     if (ok && s.to) {

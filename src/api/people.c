@@ -81,7 +81,7 @@ void on_contacts_list(struct http_request *r)
     struct err e;
     struct report_page p;
     json_t *j = NULL;
-    if (read_page(r, &p))
+    if (read_page_with(r, "list", &p))
         answer_report(r, report_contacts(r->db, http_query(r, "list"), &p, &j, &e), &j, &e);
 }
 
@@ -139,7 +139,12 @@ void on_contacts_export(struct http_request *r)
 {
     struct err e;
     struct contact_list l = {0};
+    static const char *const known[] = {"list", "all", NULL};
     const char *list = http_query(r, "list"), *all = http_query(r, "all");
+    if (!http_queries_known(r, known, &e)) {
+        http_answer_error(r, &e);
+        return;
+    }
     if (list && *list && !lists_get(r->db, list, &l, &e)) {
         http_answer_error(r, &e);
         return;
@@ -161,7 +166,7 @@ void on_suppressions_list(struct http_request *r)
     struct err e;
     struct report_page p;
     json_t *j = NULL;
-    if (!read_page(r, &p))
+    if (!read_page_with(r, "reason", &p))
         return;
     p.filter = http_query(r, "reason");
     answer_report(r, report_suppressions(r->db, &p, &j, &e), &j, &e);

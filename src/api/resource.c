@@ -88,7 +88,13 @@ json_t *call_live(struct http_request *r, const char *op)
 json_t *named_body(struct http_request *r, const char *field)
 {
     struct err e;
-    json_t *j = body_object(r, &e);
+    json_t *j = body_object(r, &e), *given = json_object_get(j, field);
+    if (given && (!json_is_string(given) || strcmp(json_string_value(given), r->params[0]) != 0)) {
+        err_set(&e, ERR_INVALID, "%s: stands in the path already, and the body says another",
+                field);
+        json_decref(j);
+        j = NULL;
+    }
     if (j)
         json_object_set_new(j, field, json_string(r->params[0]));
     else
@@ -105,6 +111,22 @@ void answer_report(struct http_request *r, bool ok, json_t **j, const struct err
 }
 
 bool read_page(struct http_request *r, struct report_page *p)
+{
+    return read_page_with(r, NULL, p);
+}
+
+bool read_page_with(struct http_request *r, const char *filter, struct report_page *p)
+{
+    const char *const known[] = {"limit", "after", filter, NULL};
+    struct err e;
+    if (!http_queries_known(r, known, &e)) {
+        http_answer_error(r, &e);
+        return false;
+    }
+    return read_page_of(r, p);
+}
+
+bool read_page_of(struct http_request *r, struct report_page *p)
 {
     struct err e;
     const char *limit = http_query(r, "limit");

@@ -4,6 +4,9 @@
 
 #include "api/http.h"
 
+/* openapi.c */
+void on_openapi(struct http_request *r);
+
 /* servers.c */
 void on_servers_list(struct http_request *r);
 void on_servers_add(struct http_request *r);

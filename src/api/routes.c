@@ -162,6 +162,7 @@ const struct http_route http_routes[] = {
     {HTTP_GET, "/v1/audit", on_audit_list, "audit:read", 0, false},
     {HTTP_GET, "/v1/audit:verify", on_audit_verify, "audit:read", 0, true},
 
+    {HTTP_GET, "/v1/openapi.json", on_openapi, "", 0, false},
     {HTTP_GET, "/livez", on_health_live, "", 0, false},
     {HTTP_GET, "/readyz", on_health_ready, "", 0, false},
     {HTTP_GET, "/metrics", on_health_metrics, "reports:read", 0, false},

@@ -17,12 +17,12 @@ void on_system_queue(struct http_request *r)
 
 void on_system_pause(struct http_request *r)
 {
-    call_core(r, 200, "system.pause", json_object());
+    call_with_body(r, 200, "system.pause");
 }
 
 void on_system_resume(struct http_request *r)
 {
-    call_core(r, 200, "system.resume", json_object());
+    call_with_body(r, 200, "system.resume");
 }
 
 void on_system_status(struct http_request *r)

@@ -54,8 +54,9 @@ static void run(struct web *w, struct http_request *r)
         http_answer_problem(r, 503, "later", "the daemon is stopping: try again in a few seconds");
         return;
     }
-    bool needs_db =
-        strcmp(r->route->pattern, "/livez") != 0 && strcmp(r->route->pattern, "/readyz") != 0;
+    bool needs_db = strcmp(r->route->pattern, "/livez") != 0 &&
+                    strcmp(r->route->pattern, "/readyz") != 0 &&
+                    strcmp(r->route->pattern, "/v1/openapi.json") != 0;
     r->db = needs_db ? web_db(w, &e) : NULL;
     if (needs_db && !r->db)
         http_answer_error(r, &e);

@@ -72,7 +72,6 @@ void admin_kept_free(struct admin_context *c)
 static bool run_dry(struct admin_context *c, const struct admin_entry *entry, json_t *args,
                     struct str tail, struct admin_answer *a)
 {
-    json_object_del(args, "dry_run");
     if (!db_exec(c->db, "SAVEPOINT admin_dry", &a->error))
         return false;
     c->is_dry = true;
@@ -102,10 +101,15 @@ void admin_execute(struct admin_context *c, const char *op, json_t *args, struct
     json_t *none = NULL;
     if (!json_is_object(args))
         args = none = json_object();
-    if (entry->can_dry_run && json_is_true(json_object_get(args, "dry_run")))
+    bool dry = false, is_read = true;
+    if (entry->can_dry_run) {
+        is_read = args_bool(args, "dry_run", false, &dry, &a->error);
+        json_object_del(args, "dry_run");
+    }
+    if (dry)
         a->ok = run_dry(c, entry, args, tail, a);
     else
-        a->ok = entry->run(c, args, tail, &a->data, &a->error);
+        a->ok = is_read && entry->run(c, args, tail, &a->data, &a->error);
     bool is_done = a->ok && !c->again && !entry->reads_only;
     if (is_done && !(entry->can_dry_run && json_is_true(json_object_get(a->data, "dry_run"))))
         a->ok = auditing_note(c, op, args, &a->error);

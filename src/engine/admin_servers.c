@@ -326,9 +326,10 @@ static bool join_groups(struct admin_context *c, json_t *args, uint16_t num, boo
     struct joining j = {.c = c}, leaving = {.c = c};
     struct membership m = {.server_num = num};
     uint64_t weight = 0, priority = 0;
-    const char *word = json_string_value(json_object_get(args, "role"));
+    const json_t *given = json_object_get(args, "role");
+    const char *word = json_is_null(given) ? "active" : json_string_value(given);
     enum role role = ROLE_ACTIVE;
-    if (json_object_get(args, "role") && (!word || !role_parse(word, &role)))
+    if (given && (!word || !role_parse(*word ? word : "active", &role)))
         return err_set(e, ERR_INVALID, "role: one of active, reserve, resting");
     if (!args_each(args, "group", 4096, join_named, &j, e) ||
         !args_each(args, "groups", 4096, join_named, &j, e) ||

@@ -19,15 +19,15 @@ static bool set_pause(struct admin_context *c, bool paused, json_t **data_out, s
 static bool run_pause(struct admin_context *c, json_t *args, struct str tail, json_t **data_out,
                       struct err *e)
 {
-    (void)args, (void)tail;
-    return set_pause(c, true, data_out, e);
+    (void)tail;
+    return args_known(args, (const char *const[]){NULL}, e) && set_pause(c, true, data_out, e);
 }
 
 static bool run_resume(struct admin_context *c, json_t *args, struct str tail, json_t **data_out,
                        struct err *e)
 {
-    (void)args, (void)tail;
-    return set_pause(c, false, data_out, e);
+    (void)tail;
+    return args_known(args, (const char *const[]){NULL}, e) && set_pause(c, false, data_out, e);
 }
 
 /* For web, which has no master key: it proves unsubscribe and view links with this one. */

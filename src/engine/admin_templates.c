@@ -233,6 +233,8 @@ static bool run_render(struct admin_context *c, json_t *args, struct str tail, j
                             .date = date};
     bool ok = !contact || draft_of_contact(c, contact, a, &f, e);
     json_t *given = json_object_get(args, "fields");
+    if (ok && given && !json_is_null(given) && !json_is_object(given))
+        ok = err_set(e, ERR_INVALID, "fields: must be an object");
     if (ok && json_is_object(given)) {
         json_t *all = f.fields ? f.fields : json_object();
         json_object_update(all, given);

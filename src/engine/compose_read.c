@@ -230,6 +230,8 @@ static bool read_content(struct reading *r, struct str raw, struct err *e)
 {
     json_t *given = json_object_get(r->args, "raw");
     r->o.raw = raw;
+    if (given && !json_is_null(given) && !json_is_string(given))
+        return err_set(e, ERR_INVALID, "raw: must be a text");
     if (!raw.n && json_object_get(r->args, "raw_base64") && !read_base64(r, &r->o.raw, e))
         return false;
     if (r->o.raw.n && !raw.n && given)

@@ -4,6 +4,7 @@
  * of it is held against a server: the verdict is for the user. */
 #include "engine/isolate.h"
 #include "base/alloc.h"
+#include "engine/admin_parts.h"
 #include "engine/server_test.h"
 #include "engine/state.h"
 #include "feedback/compare.h"
@@ -360,37 +361,39 @@ static bool add_group(struct isolation *x, const char *name, struct err *e)
     return true;
 }
 
+static bool name_server(void *arg, const char *name, struct err *e)
+{
+    return add_server(arg, name, e);
+}
+
+/* A group is taken when it is named, or no server is. */
 static bool read_servers(struct isolation *x, json_t *args, struct err *e)
 {
-    const json_t *names = json_object_get(args, "server");
-    const char *group = json_string_value(json_object_get(args, "group"));
-    size_t i;
-    json_t *one;
-    json_array_foreach(names, i, one)
-    {
-        if (!json_is_string(one) || !add_server(x, json_string_value(one), e))
-            return json_is_string(one) ? false : err_set(e, ERR_INVALID, "server: names only");
-    }
-    if (!json_array_size(names) || group)
-        return add_group(x, group ? group : "default", e);
+    const char *group = NULL;
+    if (!args_text(args, "group", 4096, &group, e) ||
+        !args_each(args, "server", 4096, name_server, x, e))
+        return false;
+    return (x->n_servers && !group) || add_group(x, group ? group : "default", e);
+}
+
+static bool add_address(void *arg, const char *text, struct err *e)
+{
+    struct isolation *x = arg;
+    struct addr a;
+    if (x->n_to == COMPARE_RECIPIENTS_MAX)
+        return err_set(e, ERR_INVALID, "to: at most %d addresses", COMPARE_RECIPIENTS_MAX);
+    if (!addr_parse(str_of(text), &a, e))
+        return err_prefix(e, "to");
+    x->to[x->n_to++] = alloc_copy(a.text);
     return true;
 }
 
 static bool read_addresses(struct isolation *x, json_t *args, struct err *e)
 {
-    size_t i;
-    json_t *one;
-    json_array_foreach(json_object_get(args, "to"), i, one)
-    {
-        struct addr a;
-        const char *text = json_string_value(one);
-        if (x->n_to == COMPARE_RECIPIENTS_MAX)
-            return err_set(e, ERR_INVALID, "to: at most %d addresses", COMPARE_RECIPIENTS_MAX);
-        if (!addr_parse(str_of(text ? text : ""), &a, e))
-            return err_prefix(e, "to");
-        x->to[x->n_to++] = alloc_copy(a.text);
-    }
-    return x->n_to || err_set(e, ERR_INVALID, "to: which addresses shall the probes go to?");
+    const char *from = NULL;
+    return args_text(args, "from", 600, &from, e) &&
+           args_each(args, "to", 600, add_address, x, e) &&
+           (x->n_to || err_set(e, ERR_INVALID, "to: which addresses shall the probes go to?"));
 }
 
 void isolate_start(struct core *c, struct link_request *r)
@@ -399,10 +402,10 @@ void isolate_start(struct core *c, struct link_request *r)
     struct isolation *x = alloc_one(struct isolation);
     x->core = c;
     x->request = r;
-    x->verbose = json_is_true(json_object_get(r->args, "verbose"));
     x->deadline = loop_now_ms(c->loop) + TOTAL_MS;
     x->timer = timer_new(c->loop, advance, x);
-    bool ok = read_addresses(x, r->args, &e) && read_servers(x, r->args, &e);
+    bool ok = args_bool(r->args, "verbose", false, &x->verbose, &e) &&
+              read_addresses(x, r->args, &e) && read_servers(x, r->args, &e);
     if (ok && !x->n_servers)
         ok = err_set(&e, ERR_INVALID, "there is no server to try");
     if (!ok) {

@@ -2,6 +2,7 @@
  * is neither counted nor held against the server. */
 #include "engine/server_test.h"
 #include "base/alloc.h"
+#include "engine/admin_parts.h"
 #include "engine/derive.h"
 #include "engine/state.h"
 #include "mail/addr.h"
@@ -441,19 +442,25 @@ static void answer_test(void *arg, json_t *result)
     link_answer(arg, link_answer_ok(result));
 }
 
+static bool read_ask(struct core *c, json_t *args, struct trial_ask *ask, struct err *e)
+{
+    static const char *const known[] = {"name", "to", NULL}, *const only_name[] = {"name", NULL};
+    const char *name = NULL;
+    struct outlet *o;
+    if (!args_known(args, ask->sends ? known : only_name, e) ||
+        !args_need(args, "name", 4096, &name, e) || !args_text(args, "to", 600, &ask->to, e))
+        return false;
+    if (!(o = outlet_by_name(c, name)))
+        return err_set(e, ERR_NOT_FOUND, "there is no server '%s'", name);
+    ask->server = o->server;
+    return !ask->sends || ask->to ||
+           err_set(e, ERR_INVALID, "to: which address shall the test mail go to?");
+}
+
 void server_test_start(struct core *c, struct link_request *r)
 {
-    const char *name = json_string_value(json_object_get(r->args, "name"));
-    struct trial_ask ask = {.to = json_string_value(json_object_get(r->args, "to")),
-                            .sends = str_is(str_of(r->op), "server.send_test")};
-    struct outlet *o = outlet_by_name(c, name);
+    struct trial_ask ask = {.sends = str_is(str_of(r->op), "server.send_test")};
     struct err e = {0};
-    if (!o)
-        err_set(&e, ERR_NOT_FOUND, "there is no server '%s'", name ? name : "");
-    else if (ask.sends && !ask.to)
-        err_set(&e, ERR_INVALID, "to: which address shall the test mail go to?");
-    if (o)
-        ask.server = o->server;
-    if (e.code || !trial_start(c, &ask, answer_test, r, &e))
+    if (!read_ask(c, r->args, &ask, &e) || !trial_start(c, &ask, answer_test, r, &e))
         link_answer(r, link_answer_error(&e));
 }
