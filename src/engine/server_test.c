@@ -444,11 +444,11 @@ static void answer_test(void *arg, json_t *result)
 
 static bool read_ask(struct core *c, json_t *args, struct trial_ask *ask, struct err *e)
 {
-    static const char *const known[] = {"name", "to", NULL}, *const only_name[] = {"name", NULL};
+    static const char *const known[] = {"name", "to", NULL}; /* to: also of a test's RCPT */
     const char *name = NULL;
     struct outlet *o;
-    if (!args_known(args, ask->sends ? known : only_name, e) ||
-        !args_need(args, "name", 4096, &name, e) || !args_text(args, "to", 600, &ask->to, e))
+    if (!args_known(args, known, e) || !args_need(args, "name", 4096, &name, e) ||
+        !args_text(args, "to", 600, &ask->to, e))
         return false;
     if (!(o = outlet_by_name(c, name)))
         return err_set(e, ERR_NOT_FOUND, "there is no server '%s'", name);

@@ -4,6 +4,7 @@
 #include "world.h"
 
 #include "base/alloc.h"
+#include "model/verdict.h"
 #include "store/db.h"
 
 #include <stdlib.h>
@@ -208,10 +209,33 @@ static void judge_cut(void)
 
 /* ---- a server that lies of its recipients */
 
+#define TOLD_LEAST 48 /* a fifth of 200 recipients, and eight between two comparisons */
+
+/* Refusals of recipients by the server that refused most: fewer cannot tell a lie from a bad list.
+ */
+static int64_t most_refused(struct db *db)
+{
+    struct err e;
+    bool row = false;
+    struct stmt *s = db_stmt(db,
+                             "SELECT count(*) FROM result WHERE server_num <> 0 AND verdict NOT IN"
+                             " ($1, $2) GROUP BY server_num ORDER BY 1 DESC LIMIT 1",
+                             &e);
+    if (!s)
+        return 0;
+    db_bind_i64(s, 1, VERDICT_ACCEPTED);
+    db_bind_i64(s, 2, VERDICT_FAILOVER);
+    int64_t n = db_step(s, &row, &e) && row ? db_i64(s, 0) : 0;
+    db_reset(s);
+    return n;
+}
+
 static void judge_told(struct db *db)
 {
     struct err e;
     bool row = false;
+    if (most_refused(db) < TOLD_LEAST)
+        return;
     uint32_t n_of[SERVERS_MAX] = {0}, taken = 0;
     taken_by(n_of);
     for (uint32_t i = 0; i < W->n_servers; i++)

@@ -136,10 +136,12 @@ static void compare_route(const struct job *j, const struct pick *p, json_t *ans
 
 /* ---- what the fleet says */
 
+/* When to ask again for a busy server is the dispatcher's own affair: nobody is told it. */
 static void compare_choice(const struct pick *told, const struct pick *p)
 {
+    bool other_time = told->until != p->until && p->bound != BOUND_BUSY;
     if (told->kind != p->kind || told->server_num != p->server_num ||
-        told->group_num != p->group_num || told->bound != p->bound || told->until != p->until)
+        told->group_num != p->group_num || told->bound != p->bound || other_time)
         world_fail("explained: kind %d, server %u, group %u, %s, until %lld; picked: kind %d, "
                    "server %u, group %u, %s, until %lld",
                    (int)told->kind, told->server_num, told->group_num, bound_name(told->bound),
