@@ -345,6 +345,8 @@ bool config_read_text(struct config *c, struct str text, const char *file, struc
         k.line = broken_line(text);
     if (rc != CYAML_OK)
         return fail_yaml(rc, &k, file, e);
+    if (!data) /* nothing but line breaks that only YAML knows */
+        return true;
     for (size_t id = 0; ok && id < CONFIG_SETTINGS; id++)
         if (data->text[id])
             ok = set_value(c, id, data->text[id], ORIGIN_FILE, file, e);

@@ -76,7 +76,7 @@ def test_flapping():
     with Scene({name: dict(WELL) for name in NAMES}) as scene:
         scene.add_servers("--max-connections", CONNECTIONS, "--connect-timeout", "2s",
                           "--reply-timeout", "2s", "--notes", "one of ten")
-        people = scene.daemon.campaign("run", 40000, html=None)
+        people = scene.daemon.campaign("run", 100000, html=None)  # more than leave in its time
         wait_for(lambda: scene.witness.dots() >= 2500, 60, "2,500 dots")
         die(scene)
         died = time.monotonic()

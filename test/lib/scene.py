@@ -49,11 +49,18 @@ class Scene:
         campaign. Gives back the report."""
         self.daemon.cli("campaign", "cancel", campaign, "--yes")
 
+        before = {}
+
         def is_over():
-            report = self.daemon.report(campaign)
-            rows = sum(report[k] for k in ("pending", "deferred"))
-            return report if rows == 0 else None
-        report = daemon.wait_for(is_over, 60, "every message to have its end", every=0.3)
+            """Nothing pending, nothing on the wire (a cancelled message whose dot has left counts as
+            cancelled until its reply is there), and no figure moves any more."""
+            nonlocal before
+            report, last = self.daemon.report(campaign), before
+            before = {k: report[k] for k in ("pending", "deferred", "sent", "cancelled", "uncertain")}
+            on_wire = sum(s["in_flight"] for s in self.daemon.lines("server", "list"))
+            still = before == last and on_wire == 0
+            return report if still and not report["pending"] + report["deferred"] else None
+        report = daemon.wait_for(is_over, 60, "every message to have its end", every=0.5)
         mine = set(people)
         dots = [d for d in self.witness.events("dot") if set(d["rcpt"]) <= mine]
         rows = self.daemon.messages(campaign)

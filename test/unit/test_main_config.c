@@ -37,7 +37,7 @@ static void test_file(void **state)
     assert_string_equal(c.values[SETTING_LOG_LEVEL].where, "postfleet.yaml");
     assert_int_equal(c.values[SETTING_TLS_CA_FILE].origin, ORIGIN_DEFAULT);
     config_free(&c);
-    const char *blanks[] = {"", "\n\n", "# only a remark\n", "  \n# x\n"};
+    const char *blanks[] = {"", "\n\n", "# only a remark\n", "  \n# x\n", "\xc2\x85"};
     for (size_t i = 0; i < countof(blanks); i++) {
         assert_true(read_text(&c, blanks[i], &e));
         assert_string_equal(config_text(&c, SETTING_HTTP_LISTEN), "127.0.0.1:8025");
