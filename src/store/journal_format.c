@@ -76,5 +76,7 @@ enum journal_found journal_block_read(const uint8_t block[JOURNAL_BLOCK], struct
                                   .base_ms = (int64_t)get(block + 24, 8),
                                   .first_ticket = get(block + 32, 8),
                                   .n = (uint32_t)get(block + 40, 8)};
-    return out->n <= JOURNAL_PER_BLOCK ? JOURNAL_FOUND_BLOCK : JOURNAL_FOUND_DAMAGED;
+    bool times_fit = out->base_ms >= 0 && out->base_ms <= INT64_MAX - UINT16_MAX;
+    bool fits = times_fit && get(block + 40, 8) <= JOURNAL_PER_BLOCK;
+    return fits ? JOURNAL_FOUND_BLOCK : JOURNAL_FOUND_DAMAGED;
 }

@@ -205,6 +205,21 @@ static void blocks_come_back(void **state)
     assert_int_equal(journal_block_read(block, &b), JOURNAL_FOUND_ZERO);
 }
 
+/* Its checksum fits, but a record's time would not: nobody wrote this. */
+static void a_time_beyond_all_time_is_damage(void **state)
+{
+    uint8_t block[JOURNAL_BLOCK];
+    struct journal_block a = {5, 7, 1, INT64_MAX - UINT16_MAX, 3}, b;
+    make_block(block, &a);
+    assert_int_equal(journal_block_read(block, &b), JOURNAL_FOUND_BLOCK);
+    a.base_ms++;
+    make_block(block, &a);
+    assert_int_equal(journal_block_read(block, &b), JOURNAL_FOUND_DAMAGED);
+    a.base_ms = -1;
+    make_block(block, &a);
+    assert_int_equal(journal_block_read(block, &b), JOURNAL_FOUND_DAMAGED);
+}
+
 static void every_flipped_bit_is_seen(void **state)
 {
     uint8_t block[JOURNAL_BLOCK];
@@ -605,6 +620,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(records_come_back),
         cmocka_unit_test(blocks_come_back),
+        cmocka_unit_test(a_time_beyond_all_time_is_damage),
         cmocka_unit_test(every_flipped_bit_is_seen),
         cmocka_unit_test(replays_all_in_order),
         cmocka_unit_test(kinds_and_values_survive),
