@@ -257,6 +257,13 @@ static bool may_be_theirs(const struct report *r)
             (r->verdict == VERDICT_FAILOVER && r->fault == FAULT_SERVER));
 }
 
+/* A word at RCPT, and all that failed since the last answer was of the same provider. */
+static bool is_row_of(const struct fserver *s, const struct report *r)
+{
+    bool alone = s->breaker.failures_in_row == 0 || s->row_provider == r->provider;
+    return alone && r->reply_read && r->phase == PHASE_RCPT && r->verdict == VERDICT_FAILOVER;
+}
+
 bool cells_fault(struct fleet *f, struct fserver *s, const struct report *r, int64_t now_ms)
 {
     bool sends = s->state == OPER_HEALTHY || s->state == OPER_DEGRADED || s->state == OPER_RAMP;
@@ -264,16 +271,18 @@ bool cells_fault(struct fleet *f, struct fserver *s, const struct report *r, int
         return false;
     struct cell *c = cell_of(f, s, r->provider, now_ms);
     bool others = others_are_well(s, r->provider, now_ms);
+    bool theirs = others || is_row_of(s, r);
     const char *why = r->why ? r->why : "failed";
     breaker_fail(&c->breaker, now_ms);
     c->touched_at = now_ms;
     if (c->state == OPER_HALF_OPEN || c->state == OPER_RAMP) {
         open_cell(f, s, c, why, now_ms);
-    } else if (c->state != OPER_OPEN && others && breaker_trips(&c->breaker, now_ms)) {
+    } else if (c->state != OPER_OPEN && theirs && breaker_trips(&c->breaker, now_ms)) {
         open_cell(f, s, c, why, now_ms);
-        s->breaker.failures_in_row = s->dot_losses_in_row = 0; /* they were the cell's */
+        if (others) /* they were the cell's; else the next one tells */
+            s->breaker.failures_in_row = s->dot_losses_in_row = 0;
     }
-    return others && c->state == OPER_OPEN;
+    return theirs && c->state == OPER_OPEN;
 }
 
 void cells_blocked(struct fleet *f, struct fserver *s, const struct report *r, int64_t now_ms)

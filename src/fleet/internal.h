@@ -111,6 +111,7 @@ struct fserver {
     uint32_t dot_losses_in_row;
     uint32_t misconfigured_times;
     struct breaker breaker;
+    uint32_t row_provider; /* of all its failures in a row; 0: of several, or of none */
     int64_t slow_until;    /* rate limited: degraded until then */
     uint32_t slow_divisor; /* too many connections: so many times fewer until then; 0: as earned */
     struct pace *pace;     /* NULL: none */

@@ -30,6 +30,8 @@ static void count_failure(struct fleet *f, struct fserver *s, const struct repor
     common_look(f, now_ms);
     if (f->common_cause)
         return;
+    bool same = s->breaker.failures_in_row == 0 || s->row_provider == r->provider;
+    s->row_provider = same ? r->provider : 0;
     breaker_fail(&s->breaker, now_ms);
     bool again = s->state == OPER_HALF_OPEN || s->state == OPER_RAMP;
     bool sends = s->state == OPER_HEALTHY || s->state == OPER_DEGRADED;

@@ -109,8 +109,9 @@ const struct command commands_offline[] = {
         "  hole[:PHASE]       takes the connection and never answers\n"
         "  auth[:CODE]        wants AUTH and answers CODE (535; 235 lets anybody in)\n"
         "  tls:starttls|implicit|broken\n"
-        "A SHARE of 0 to 1 behind it makes it fall on a part of the messages, @FROM-TO only in that span "
-        "of seconds since the start.\n"
+        "A SHARE of 0 to 1 behind it makes it fall on a part of the messages, to=DOMAIN on those "
+        "to a domain\n"
+        "(of the phases rcpt, data and dot), @FROM-TO only in that span of seconds since the start.\n"
         "Examples:\n"
         "  postfleet sink --ports 2501-2504 --log sink.log --behave 2502=reject:rcpt:550:0.1\n"
         "  postfleet sink --ports 2501 --behave 2501=delay:dot:200 --behave 2501=refuse@20-40"),

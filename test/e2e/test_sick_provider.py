@@ -109,6 +109,7 @@ def test_kind(kind, behaviours, count, first):
 
 KINDS = {"puts off": ([f"reject:rcpt:450:to={SICK}"], 100000, 0),
          "blocks": ([f"reject:rcpt:554:to={SICK}"], 20000, 0),
+         "fails": ([f"reject:rcpt:451:to={SICK}"], 20000, 3),
          "holds up": ([f"delay:dot:400:to={SICK}"], 20000, 3)}
 
 if __name__ == "__main__":

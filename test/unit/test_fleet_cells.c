@@ -195,6 +195,28 @@ static void a_row_of_one_provider_is_not_the_servers(void **state)
     bed_free(&b);
 }
 
+/* It has answered nobody yet, and refuses the first recipients, all of one provider: the narrower
+ * word is tried first. Another provider's fault right behind, and it is the server after all. */
+static void on_a_cold_start_the_provider_is_asked_first(void **state)
+{
+    (void)state;
+    for (int sick = 0; sick < 2; sick++) {
+        struct bed b;
+        bed_init(&b);
+        bed_simple(&b, STRATEGY_ROUND_ROBIN, 1, NULL);
+        for (int i = 0; i < 3; i++)
+            go_wrong(&b, 1, GMAIL);
+        assert_int_equal(b.cell[1][GMAIL], OPER_OPEN);
+        assert_int_equal(b.state[1], OPER_HEALTHY);
+        if (sick)
+            go_wrong(&b, 1, YAHOO);
+        else
+            carry(&b, 1, YAHOO);
+        assert_int_equal(b.state[1], sick ? OPER_OPEN : OPER_HEALTHY);
+        bed_free(&b);
+    }
+}
+
 /* Nobody is answered: it is the server, and no cell is blamed. */
 static void faults_of_all_are_the_servers(void **state)
 {
@@ -418,6 +440,7 @@ int main(void)
         cmocka_unit_test(comes_back_by_one_message_and_a_ramp),
         cmocka_unit_test(faults_of_one_provider_are_its_cells),
         cmocka_unit_test(a_row_of_one_provider_is_not_the_servers),
+        cmocka_unit_test(on_a_cold_start_the_provider_is_asked_first),
         cmocka_unit_test(faults_of_all_are_the_servers),
         cmocka_unit_test(losses_of_one_provider),
         cmocka_unit_test(others_of_the_group_carry_it),
