@@ -282,6 +282,16 @@ static bool is_over(struct core *c, struct job *j)
     return false;
 }
 
+/* What the attempt will say of how it came about. */
+static void say_why(const struct core *c, struct job *j, const char *picked)
+{
+    const struct route *rule = c->routing ? routes_get(c->routing->routes, j->route_num) : NULL;
+    bool again = j->item->resends > 0;
+    snprintf(j->pick_why, sizeof j->pick_why, "%s%s%s%.64s%s%.159s",
+             again ? "resend after uncertain" : "", again && (rule || picked[0]) ? "; " : "",
+             rule ? "route " : "", rule ? rule->name : "", rule && picked[0] ? ": " : "", picked);
+}
+
 static void assign(struct core *c, struct job *j, const struct pick *p)
 {
     struct outlet *o = core_outlet(c, p->server_num);
@@ -293,12 +303,7 @@ static void assign(struct core *c, struct job *j, const struct pick *p)
     j->hold = p->hold;
     j->picked_at = loop_now_ms(c->loop);
     j->lead_at = 0;
-    const struct route *rule = c->routing ? routes_get(c->routing->routes, j->route_num) : NULL;
-    if (rule)
-        snprintf(j->pick_why, sizeof j->pick_why, "route %.64s%s%.180s", rule->name,
-                 p->why[0] ? ": " : "", p->why);
-    else
-        snprintf(j->pick_why, sizeof j->pick_why, "%s", p->why);
+    say_why(c, j, p->why);
     o->n_rendering++;
     j->place = JOB_DESK;
     render_start(c, j);

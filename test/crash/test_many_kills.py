@@ -30,41 +30,21 @@ def test_random_kills():
         crash.finish(scene, people, f"{KILLS} kills", crash.uncertain_bound(KILLS), seconds=400)
 
 
-def role_of(pid):
-    """"core" or "web", read from the command line of a child."""
-    words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-    return next((role for role in ("core", "web") if role.encode() in words
-                 or any(w.endswith(b"=" + role.encode()) for w in words)), "")
-
-
-def child(scene, role):
-    """The pid of the child with that role."""
-    def look():
-        for pid in children_of(scene.daemon.process.pid):
-            try:
-                if role_of(pid) == role:
-                    return pid
-            except OSError:
-                pass
-        return None
-    return wait_for(look, 20, f"a {role} process")
-
-
 def test_single_processes():
     """Killing web never stops sending; a killed core is started again by the parent."""
     with Scene(crash.slow_servers()) as scene:
         people = crash.begin(scene, 3000)
         wait_for(lambda: scene.witness.dots() >= 500, 60, "500 dots")
-        core, web = child(scene, "core"), child(scene, "web")
+        core, web = crash.child(scene, "core"), crash.child(scene, "web")
         signal_all([web], signal.SIGKILL)
         seen = scene.witness.dots()
         wait_for(lambda: scene.witness.dots() > seen + 200, 30, "sending without web")
-        tap.ok(core == child(scene, "core"), "the death of web leaves core alone")
+        tap.ok(core == crash.child(scene, "core"), "the death of web leaves core alone")
         scene.daemon.wait_ready()
-        tap.ok(child(scene, "web") != web, "the parent starts web again")
+        tap.ok(crash.child(scene, "web") != web, "the parent starts web again")
         signal_all([core], signal.SIGKILL)
         scene.daemon.wait_ready()
-        tap.ok(child(scene, "core") != core, "the parent starts core again")
+        tap.ok(crash.child(scene, "core") != core, "the parent starts core again")
         crash.finish(scene, people, "web and core killed", crash.uncertain_bound(1))
 
 
@@ -88,9 +68,9 @@ def test_crashes_hold():
     with Scene(crash.slow_servers()) as scene:
         scene.add_servers("--max-connections", 2)
         for _ in range(3):
-            core = child(scene, "core")
+            core = crash.child(scene, "core")
             signal_all([core], signal.SIGABRT)
-            wait_for(lambda old=core: child(scene, "core") != old, 20, "a new core")
+            wait_for(lambda old=core: crash.child(scene, "core") != old, 20, "a new core")
         people = scene.daemon.campaign("run", 50, html=None, start=False)
         scene.daemon.run("campaign", "start", "run")
         status = scene.daemon.run("queue", "summary", "--json").stdout

@@ -4,7 +4,7 @@ import subprocess
 from pathlib import Path
 
 import tap
-from daemon import wait_for
+from daemon import children_of, wait_for
 
 CONNECTIONS = 10
 SHIMS = Path(__file__).resolve().parent.parent / "shim"
@@ -59,3 +59,23 @@ def finish(scene, people, what, uncertain_max, seconds=240):
 
 def uncertain_bound(kills, servers=3):
     return 2 * CONNECTIONS * servers * kills
+
+
+def role_of(pid):
+    """"core" or "web", read from the command line of a child."""
+    words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    return next((role for role in ("core", "web") if role.encode() in words
+                 or any(w.endswith(b"=" + role.encode()) for w in words)), "")
+
+
+def child(scene, role):
+    """The pid of the child with that role."""
+    def look():
+        for pid in children_of(scene.daemon.process.pid):
+            try:
+                if role_of(pid) == role:
+                    return pid
+            except OSError:
+                pass
+        return None
+    return wait_for(look, 20, f"a {role} process")

@@ -2,7 +2,8 @@
 
 Events: open, close, auth, tls, refused, dot. A `dot` is a message whose end was seen, with envelope,
 Message-ID, SHA-256, the place of its bytes in FILE.bodies, and the reply meant for it (`code` 0:
-none was or will be sent). Times: t is the wall clock, m the monotonic one, in seconds.
+none was or will be sent); `words` are its MAIL and RCPT lines as they came, `hello` the EHLO line.
+Times: t is the wall clock, m the monotonic one, in seconds.
 """
 import asyncio
 import hashlib

@@ -38,6 +38,7 @@ class Session(asyncio.Protocol):
         self.mode = "command"  # command, body, chunk, auth
         self.number = self.messages = self.dot_turn = 0
         self.sender, self.rcpts, self.body = None, [], bytearray()
+        self.hello, self.words = "", []  # EHLO, and MAIL and RCPT of this message, as they came
         self.chunk_left, self.chunk_last = 0, False
         self.logged_in = False
         self.auth_step = None
@@ -160,12 +161,21 @@ class Session(asyncio.Protocol):
     def command(self, line):
         verb, _, rest = line.partition(b" ")
         name = verb.upper().decode("latin-1")
+        self.note_words(name, line.decode("utf-8", "backslashreplace"))
         handler = getattr(self, "do_" + name.lower(), None) if name.isalpha() else None
         self.server.count("command_" + name[:12])
         if handler:
             handler(rest.strip())
         else:
             self.say("500 5.5.1 what?")
+
+    def note_words(self, name, text):
+        if name in ("EHLO", "HELO"):
+            self.hello = text
+        elif name == "MAIL":
+            self.words = [text]
+        elif name == "RCPT":
+            self.words.append(text)
 
     def do_ehlo(self, rest):
         behave = self.server.behave

@@ -122,7 +122,7 @@ class Server:
             code = 0
         self.counts["dots"] += 1
         self.record.dot(self.name, session.number, raw, answer, mail_from=sender, rcpt=rcpts,
-                        code=code, n=session.messages)
+                        code=code, n=session.messages, words=session.words, hello=session.hello)
 
     def stats(self):
         return {"connections": self.connections, "open": len(self.sessions),
