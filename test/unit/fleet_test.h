@@ -13,6 +13,7 @@
 #define START_MS  INT64_C(1750000000000)
 #define SERVERS   300
 #define PROVIDERS 64
+#define BED_WORD  "rcpt: 454 said so"
 
 struct bed {
     struct fleet *f;
@@ -246,6 +247,22 @@ static inline void bed_lose(struct bed *b, uint16_t num)
                                    .latency_ms = -1});
 }
 
+/* What was picked ends with a word of the peer, before its dot. */
+static inline void bed_said(struct bed *b, const struct hold *h, enum verdict v, enum fault fault,
+                            enum phase phase)
+{
+    bed_report(b, &(struct report){.server_num = h->server_num,
+                                   .hold = *h,
+                                   .is_message = true,
+                                   .verdict = v,
+                                   .fault = fault,
+                                   .phase = phase,
+                                   .reply_read = true,
+                                   .provider = h->provider,
+                                   .latency_ms = -1,
+                                   .why = BED_WORD});
+}
+
 /* A connection without a message fails (refused: by a host that is there). */
 static inline void bed_no_connection(struct bed *b, uint16_t num, bool refused)
 {
@@ -330,6 +347,22 @@ static inline void bed_warm(struct bed *b, uint16_t n)
     }
     for (uint16_t i = 1; i <= n; i++)
         assert_false(fleet_one_at_a_time(b->f, i));
+}
+
+/* n servers from num 1 in a round robin, warm. */
+static inline void bed_begin(struct bed *b, uint16_t n)
+{
+    bed_init(b);
+    bed_simple(b, STRATEGY_ROUND_ROBIN, n, NULL);
+    bed_warm(b, n);
+}
+
+/* Server `num` gets a message, whoever's turn it is. */
+static inline void bed_give(struct bed *b, uint16_t num)
+{
+    struct pick p = bed_ask(b, &(struct ask){.group_num = 1, .keep_server = num});
+    assert_int_equal(p.kind, PICK_SEND);
+    assert_int_equal(p.server_num, num);
 }
 
 #endif

@@ -15,13 +15,6 @@
 #define YAHOO   8
 #define HOUR_MS 3600000
 
-static void begin(struct bed *b, uint16_t n)
-{
-    bed_init(b);
-    bed_simple(b, STRATEGY_ROUND_ROBIN, n, NULL);
-    bed_warm(b, n);
-}
-
 static struct pick ask(struct bed *b, uint16_t num, uint32_t provider)
 {
     return bed_ask(b, &(struct ask){.group_num = 1, .keep_server = num, .provider = provider});
@@ -34,21 +27,6 @@ static bool reaches(struct bed *b, uint16_t num, uint32_t provider)
         return false;
     fleet_return(b->f, &p.hold, b->now);
     return p.server_num == num;
-}
-
-static void end(struct bed *b, const struct hold *h, enum verdict v, enum fault fault,
-                enum phase phase)
-{
-    bed_report(b, &(struct report){.server_num = h->server_num,
-                                   .hold = *h,
-                                   .is_message = true,
-                                   .verdict = v,
-                                   .fault = fault,
-                                   .phase = phase,
-                                   .reply_read = true,
-                                   .provider = h->provider,
-                                   .latency_ms = -1,
-                                   .why = "rcpt: said so"});
 }
 
 static void carry(struct bed *b, uint16_t num, uint32_t provider)
@@ -65,14 +43,14 @@ static void go_wrong(struct bed *b, uint16_t num, uint32_t provider)
     struct pick p = ask(b, num, provider);
     assert_int_equal(p.kind, PICK_SEND);
     assert_int_equal(p.server_num, num);
-    end(b, &p.hold, VERDICT_FAILOVER, FAULT_SERVER, PHASE_RCPT);
+    bed_said(b, &p.hold, VERDICT_FAILOVER, FAULT_SERVER, PHASE_RCPT);
 }
 
 static void block(struct bed *b, uint16_t num, uint32_t provider)
 {
     struct pick p = ask(b, num, provider);
     assert_int_equal(p.kind, PICK_SEND);
-    end(b, &p.hold, VERDICT_BLOCKED, FAULT_SERVER_PROVIDER, PHASE_RCPT);
+    bed_said(b, &p.hold, VERDICT_BLOCKED, FAULT_SERVER_PROVIDER, PHASE_RCPT);
 }
 
 static struct cell_view view(struct bed *b, uint16_t num, uint32_t provider)
@@ -91,15 +69,15 @@ static void a_block_closes_the_cell_for_hours(void **state)
     (void)state;
     static const int64_t hours[] = {1, 2, 4, 4};
     struct bed b;
-    begin(&b, 1);
+    bed_begin(&b, 1);
     struct hold two[2] = {ask(&b, 1, GMAIL).hold, ask(&b, 1, GMAIL).hold};
     for (int k = 0; k < 2; k++) /* two on their way: one closing */
-        end(&b, &two[k], VERDICT_BLOCKED, FAULT_SERVER_PROVIDER, PHASE_RCPT);
+        bed_said(&b, &two[k], VERDICT_BLOCKED, FAULT_SERVER_PROVIDER, PHASE_RCPT);
     for (size_t i = 0; i < countof(hours); i++) {
         assert_int_equal(b.state[1], OPER_HEALTHY);
         assert_int_equal(b.cell[1][GMAIL], OPER_OPEN);
         assert_int_equal(view(&b, 1, GMAIL).until - b.now, hours[i] * HOUR_MS);
-        assert_string_equal(view(&b, 1, GMAIL).reason, "rcpt: said so");
+        assert_string_equal(view(&b, 1, GMAIL).reason, BED_WORD);
         struct pick p = ask(&b, 0, GMAIL);
         assert_int_equal(p.kind, PICK_WAIT);
         assert_int_equal(p.bound, BOUND_PROVIDER);
@@ -114,7 +92,7 @@ static void a_block_closes_the_cell_for_hours(void **state)
         p = ask(&b, 0, GMAIL);
         assert_int_equal(p.kind, PICK_SEND);
         assert_int_equal(ask(&b, 0, GMAIL).kind, PICK_WAIT); /* one tries */
-        end(&b, &p.hold, VERDICT_BLOCKED, FAULT_SERVER_PROVIDER, PHASE_RCPT);
+        bed_said(&b, &p.hold, VERDICT_BLOCKED, FAULT_SERVER_PROVIDER, PHASE_RCPT);
     }
     bed_free(&b);
 }
@@ -123,7 +101,7 @@ static void comes_back_by_one_message_and_a_ramp(void **state)
 {
     (void)state;
     struct bed b;
-    begin(&b, 1);
+    bed_begin(&b, 1);
     block(&b, 1, GMAIL);
     b.now += HOUR_MS;
     struct pick p = ask(&b, 0, GMAIL); /* its time is over, whether there was a tick or not */
@@ -156,7 +134,7 @@ static void faults_of_one_provider_are_its_cells(void **state)
 {
     (void)state;
     struct bed b;
-    begin(&b, 1);
+    bed_begin(&b, 1);
     for (int64_t n = 1; n <= 4; n++) {
         for (int i = 0; b.cell[1][GMAIL] != OPER_OPEN; i++) {
             assert_true(i < (n == 1 ? 3 : 1)); /* three in a row; behind a half open one: one */
@@ -183,14 +161,14 @@ static void a_row_of_one_provider_is_not_the_servers(void **state)
 {
     (void)state;
     struct bed b;
-    begin(&b, 1);
+    bed_begin(&b, 1);
     carry(&b, 1, YAHOO);
     for (int i = 0; i < 3; i++)
         go_wrong(&b, 1, GMAIL);
     assert_int_equal(b.cell[1][GMAIL], OPER_OPEN);
     assert_int_equal(b.state[1], OPER_HEALTHY);
     struct hold late = ask(&b, 1, YAHOO).hold; /* the row of the server began anew */
-    end(&b, &late, VERDICT_FAILOVER, FAULT_SERVER, PHASE_RCPT);
+    bed_said(&b, &late, VERDICT_FAILOVER, FAULT_SERVER, PHASE_RCPT);
     assert_int_equal(b.state[1], OPER_HEALTHY);
     bed_free(&b);
 }
@@ -222,7 +200,7 @@ static void faults_of_all_are_the_servers(void **state)
 {
     (void)state;
     struct bed b;
-    begin(&b, 2);
+    bed_begin(&b, 2);
     b.now += 61000; /* the last answer is long ago */
     go_wrong(&b, 1, GMAIL);
     go_wrong(&b, 1, YAHOO);
@@ -230,10 +208,10 @@ static void faults_of_all_are_the_servers(void **state)
     assert_int_equal(b.state[1], OPER_OPEN);
     assert_int_equal(b.n_cell_changes, 0);
     bed_free(&b);
-    begin(&b, 2); /* and before the recipient is named nothing is a provider's */
+    bed_begin(&b, 2); /* and before the recipient is named nothing is a provider's */
     for (int i = 0; i < 3; i++) {
         struct pick p = ask(&b, 1, GMAIL);
-        end(&b, &p.hold, VERDICT_FAILOVER, FAULT_SERVER, PHASE_MAIL);
+        bed_said(&b, &p.hold, VERDICT_FAILOVER, FAULT_SERVER, PHASE_MAIL);
     }
     assert_int_equal(b.state[1], OPER_OPEN);
     assert_int_equal(b.n_cell_changes, 0);
@@ -245,7 +223,7 @@ static void losses_of_one_provider(void **state)
 {
     (void)state;
     struct bed b;
-    begin(&b, 1);
+    bed_begin(&b, 1);
     for (int i = 0; i < 3; i++) {
         for (int k = 0; k < 3; k++)
             carry(&b, 1, YAHOO);
@@ -265,7 +243,7 @@ static void others_of_the_group_carry_it(void **state)
 {
     (void)state;
     struct bed b;
-    begin(&b, 2);
+    bed_begin(&b, 2);
     block(&b, 1, GMAIL);
     for (int i = 0; i < 10; i++) {
         struct pick p = bed_ask(&b, &(struct ask){.group_num = 1, .provider = GMAIL});
@@ -280,7 +258,7 @@ static void others_of_the_group_carry_it(void **state)
                   &p, r, 4, &n);
     assert_int_equal(n, 2);
     assert_int_equal(r[0].bound, BOUND_PROVIDER);
-    assert_non_null(strstr(r[0].why, "open for this mailbox provider: rcpt: said so"));
+    assert_non_null(strstr(r[0].why, "open for this mailbox provider: " BED_WORD));
     bed_free(&b);
 }
 
@@ -288,7 +266,7 @@ static void for_its_reputation(void **state)
 {
     (void)state;
     struct bed b;
-    begin(&b, 1);
+    bed_begin(&b, 1);
     fleet_bar_provider(b.f, 1, GMAIL, "resting: dnsbl", b.now + HOUR_MS, b.now);
     assert_int_equal(b.cell[1][GMAIL], OPER_OPEN);
     uint32_t n = b.n_cell_changes;
@@ -308,7 +286,7 @@ static void a_changed_setting_forgives(void **state)
 {
     (void)state;
     struct bed b;
-    begin(&b, 1);
+    bed_begin(&b, 1);
     struct pick on_its_way = ask(&b, 1, GMAIL);
     block(&b, 1, GMAIL);
     struct pick p = ask(&b, 1, YAHOO);
@@ -328,7 +306,7 @@ static void restored_it_is_open_as_it_was(void **state)
 {
     (void)state;
     struct bed b;
-    begin(&b, 1);
+    bed_begin(&b, 1);
     fleet_restore_cell(b.f, 1, GMAIL, "rcpt: 550 blocked", b.now + HOUR_MS, 2, b.now);
     fleet_restore_cell(b.f, 9, GMAIL, "of a server that is gone", b.now, 1, b.now);
     assert_int_equal(b.n_cell_changes, 0); /* no news */
@@ -347,7 +325,7 @@ static void cells_do_not_pile_up(void **state)
 {
     (void)state;
     struct bed b;
-    begin(&b, 2);
+    bed_begin(&b, 2);
     struct fserver *s = fleet_find(b.f, 1);
     assert_null(s->cells);
     for (uint32_t provider = 1; provider < PROVIDERS; provider++) {
@@ -385,7 +363,7 @@ static void at_random_nothing_is_left_behind(void **state)
     struct bed b;
     struct hold held[64];
     uint32_t n = 0;
-    begin(&b, 3);
+    bed_begin(&b, 3);
     for (int i = 0; i < 60000; i++) {
         struct pick p = {.kind = PICK_WAIT};
         if (n < countof(held))
@@ -406,8 +384,8 @@ static void at_random_nothing_is_left_behind(void **state)
             else if (v == VERDICT_ACCEPTED)
                 fleet_return(b.f, &h, b.now);
             else
-                end(&b, &h, v, v == VERDICT_BLOCKED ? FAULT_SERVER_PROVIDER : FAULT_SERVER,
-                    PHASE_DOT);
+                bed_said(&b, &h, v, v == VERDICT_BLOCKED ? FAULT_SERVER_PROVIDER : FAULT_SERVER,
+                         PHASE_DOT);
         }
         b.now += (int64_t)bed_below(&b, 2000);
         uint16_t nums[8];

@@ -8,25 +8,11 @@
 
 #include "fleet_test.h"
 
-static void begin(struct bed *b, uint16_t n)
-{
-    bed_init(b);
-    bed_simple(b, STRATEGY_ROUND_ROBIN, n, NULL);
-    bed_warm(b, n);
-}
-
-static void give(struct bed *b, uint16_t num)
-{
-    struct pick p = bed_ask(b, &(struct ask){.group_num = 1, .keep_server = num});
-    assert_int_equal(p.kind, PICK_SEND);
-    assert_int_equal(p.server_num, num);
-}
-
 static void all_silent_for_5_s_is_our_fault(void **state)
 {
     (void)state;
     struct bed b;
-    begin(&b, 3);
+    bed_begin(&b, 3);
     b.now += 100;
     for (int i = 0; i < 4; i++)
         for (uint16_t num = 1; num <= 3; num++) {
@@ -65,7 +51,7 @@ static void never_while_any_answers(void **state)
 {
     (void)state;
     struct bed b;
-    begin(&b, 3);
+    bed_begin(&b, 3);
     for (int i = 0; i < 100; i++) {
         b.now += 1000;
         for (uint16_t num = 1; num <= 2; num++)
@@ -111,7 +97,7 @@ static void the_first_failures_are_no_silence_yet(void **state)
 {
     (void)state;
     struct bed b;
-    begin(&b, 2);
+    bed_begin(&b, 2);
     b.now += 3600000;
     assert_int_equal(fail_for(&b, 1, 2, false, 10000, false), 5000);
     bed_free(&b);
@@ -121,14 +107,14 @@ static void an_idle_server_is_a_witness(void **state)
 {
     (void)state;
     struct bed b;
-    begin(&b, 3);
+    bed_begin(&b, 3);
     b.now += 3600000;
     assert_int_equal(fail_for(&b, 1, 2, true, 600000, true), -1); /* it answers each time */
     assert_int_equal(b.n_common, 0);
     assert_int_equal(b.state[1], OPER_OPEN); /* each bears its own */
     assert_int_equal(b.state[2], OPER_OPEN);
     bed_free(&b);
-    begin(&b, 3);
+    bed_begin(&b, 3);
     b.now += 3600000;
     assert_in_range(fail_for(&b, 1, 2, true, 20000, false), 5000, 7000); /* it keeps silent too */
     assert_int_equal(b.state[1], OPER_HEALTHY);
@@ -182,7 +168,7 @@ static void all_cut_off_by_resets_is_our_fault(void **state)
 {
     (void)state;
     struct bed b;
-    begin(&b, 3);
+    bed_begin(&b, 3);
     assert_int_equal(fail_for(&b, 1, 3, true, 60000, false), 5000);
     for (uint16_t num = 1; num <= 3; num++)
         assert_int_equal(b.state[num], OPER_HEALTHY);
@@ -198,7 +184,7 @@ static void one_in_use_speaks_against_it(void **state)
 {
     (void)state;
     struct bed b;
-    begin(&b, 2);
+    bed_begin(&b, 2);
     b.now += 6000; /* the other one answered in the last minute */
     assert_int_equal(fail_for(&b, 1, 1, false, 20000, false), -1);
     assert_int_equal(b.state[1], OPER_OPEN);
@@ -209,7 +195,7 @@ static void a_lone_server_that_refuses_is_not_our_fault(void **state)
 {
     (void)state;
     struct bed b;
-    begin(&b, 1);
+    bed_begin(&b, 1);
     b.now += 10000;
     for (int i = 0; i < 3; i++)
         bed_no_connection(&b, 1, true);
@@ -225,7 +211,7 @@ static void a_lone_server_that_drops_after_the_dot_is_opened(void **state)
 {
     (void)state;
     struct bed b;
-    begin(&b, 1);
+    bed_begin(&b, 1);
     int lost = 0;
     for (int i = 0; i < 115; i++) {
         b.now += 100;
@@ -249,12 +235,12 @@ static void only_open_servers_are_probed_too(void **state)
 {
     (void)state;
     struct bed b;
-    begin(&b, 2);
+    bed_begin(&b, 2);
     b.now += 1000;
     for (int i = 0; i < 3; i++)
         bed_no_connection(&b, 1, false);
     assert_int_equal(b.state[1], OPER_OPEN);
-    give(&b, 2);
+    bed_give(&b, 2);
     b.now += 7000;
     bed_accept(&b, 2); /* answered long after 1 had been opened */
     b.servers[2]->admin = ADMIN_PAUSED;
@@ -284,8 +270,8 @@ static void changes_by_time_are_frozen_meanwhile(void **state)
 {
     (void)state;
     struct bed b;
-    begin(&b, 2);
-    give(&b, 2);
+    bed_begin(&b, 2);
+    bed_give(&b, 2);
     bed_end(&b, 2, VERDICT_QUOTA, PHASE_RCPT, true);
     b.now += 70000;
     assert_int_equal(fail_for(&b, 1, 1, false, 20000, false), 5000);

@@ -15,9 +15,7 @@ static void round_robin_is_exact(void **state)
 {
     (void)state;
     struct bed b;
-    bed_init(&b);
-    bed_simple(&b, STRATEGY_ROUND_ROBIN, 3, NULL);
-    bed_warm(&b, 3);
+    bed_begin(&b, 3);
     for (int i = 0; i < 300; i++) {
         uint16_t num = bed_send(&b);
         assert_int_equal(num, i % 3 + 1);
@@ -31,9 +29,7 @@ static void servers_put_aside_keep_their_turn(void **state)
 {
     (void)state;
     struct bed b;
-    bed_init(&b);
-    bed_simple(&b, STRATEGY_ROUND_ROBIN, 3, NULL);
-    bed_warm(&b, 3);
+    bed_begin(&b, 3);
     struct ask a = {.group_num = 1, .tried = {1, 2}, .n_tried = 2};
     struct pick p = bed_ask(&b, &a);
     assert_int_equal(p.server_num, 3);
@@ -50,9 +46,7 @@ static void what_was_missed_is_not_made_up(void **state)
 {
     (void)state;
     struct bed b;
-    bed_init(&b);
-    bed_simple(&b, STRATEGY_ROUND_ROBIN, 2, NULL);
-    bed_warm(&b, 2);
+    bed_begin(&b, 2);
     for (int i = 0; i < 500; i++) {
         struct pick p = bed_ask(&b, &(struct ask){.group_num = 1, .tried = {1}, .n_tried = 1});
         assert_int_equal(p.server_num, 2);
@@ -260,9 +254,7 @@ static void no_burst_after_a_pause(void **state)
 {
     (void)state;
     struct bed b;
-    bed_init(&b);
-    bed_simple(&b, STRATEGY_ROUND_ROBIN, 3, NULL);
-    bed_warm(&b, 3);
+    bed_begin(&b, 3);
     b.servers[1]->admin = ADMIN_PAUSED;
     bed_apply(&b, 1);
     for (int i = 0; i < 1000; i++) {
@@ -286,9 +278,7 @@ static void tried_servers_are_not_asked_again(void **state)
 {
     (void)state;
     struct bed b;
-    bed_init(&b);
-    bed_simple(&b, STRATEGY_ROUND_ROBIN, 4, NULL);
-    bed_warm(&b, 4);
+    bed_begin(&b, 4);
     struct ask a = {.group_num = 1};
     for (uint32_t i = 0; i < 4; i++) {
         struct pick p = bed_ask(&b, &a);
@@ -334,9 +324,7 @@ static void a_kept_server_carries_it_or_anybody(void **state)
 {
     (void)state;
     struct bed b;
-    bed_init(&b);
-    bed_simple(&b, STRATEGY_ROUND_ROBIN, 3, NULL);
-    bed_warm(&b, 3);
+    bed_begin(&b, 3);
     struct ask a = {.group_num = 1, .keep_server = 2};
     for (int i = 0; i < 5; i++) {
         assert_int_equal(bed_ask(&b, &a).server_num, 2);

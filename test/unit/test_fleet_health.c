@@ -9,25 +9,10 @@
 
 #include "fleet_test.h"
 
-static void begin(struct bed *b, uint16_t n)
-{
-    bed_init(b);
-    bed_simple(b, STRATEGY_ROUND_ROBIN, n, NULL);
-    bed_warm(b, n);
-}
-
-/* Server `num` gets a message, whoever's turn it is. */
-static void give(struct bed *b, uint16_t num)
-{
-    struct pick p = bed_ask(b, &(struct ask){.group_num = 1, .keep_server = num});
-    assert_int_equal(p.kind, PICK_SEND);
-    assert_int_equal(p.server_num, num);
-}
-
 /* Fails with a word, so that it cannot be our own network. */
 static void go_wrong(struct bed *b, uint16_t num)
 {
-    give(b, num);
+    bed_give(b, num);
     bed_end(b, num, VERDICT_FAILOVER, PHASE_MAIL, true);
 }
 
@@ -55,11 +40,11 @@ static void opens_on_three_in_a_row(void **state)
 {
     (void)state;
     struct bed b;
-    begin(&b, 2);
+    bed_begin(&b, 2);
     for (int round = 0; round < 4; round++) { /* two are not enough */
         go_wrong(&b, 1);
         go_wrong(&b, 1);
-        give(&b, 1);
+        bed_give(&b, 1);
         bed_accept(&b, 1);
         b.now += 60000;
     }
@@ -77,22 +62,22 @@ static void opens_on_half_of_ten(void **state)
 {
     (void)state;
     struct bed b;
-    begin(&b, 1);
+    bed_begin(&b, 1);
     b.now += 120000; /* the canary is no part of it */
     for (int i = 0; i < 8; i++) {
-        give(&b, 1);
+        bed_give(&b, 1);
         i % 2 ? bed_end(&b, 1, VERDICT_FAILOVER, PHASE_MAIL, true) : bed_accept(&b, 1);
         b.now += 5000;
     }
     assert_int_equal(b.state[1], OPER_HEALTHY); /* half, but of eight */
-    give(&b, 1);
+    bed_give(&b, 1);
     bed_accept(&b, 1);
     go_wrong(&b, 1);
     assert_int_equal(b.state[1], OPER_OPEN);
     bed_free(&b);
-    begin(&b, 1);
+    bed_begin(&b, 1);
     for (int i = 0; i < 60; i++) { /* half, but spread: never ten in a minute */
-        give(&b, 1);
+        bed_give(&b, 1);
         i % 2 ? bed_end(&b, 1, VERDICT_FAILOVER, PHASE_MAIL, true) : bed_accept(&b, 1);
         b.now += 10000;
     }
@@ -107,9 +92,9 @@ static void what_the_recipient_says_is_no_fault(void **state)
                                             VERDICT_SOFT_BOUNCE, VERDICT_CONTENT,
                                             VERDICT_UNKNOWN,     VERDICT_PROTOCOL};
     struct bed b;
-    begin(&b, 1);
+    bed_begin(&b, 1);
     for (int i = 0; i < 60; i++) {
-        give(&b, 1);
+        bed_give(&b, 1);
         bed_end(&b, 1, verdicts[(size_t)i % countof(verdicts)], PHASE_RCPT, true);
     }
     assert_int_equal(b.state[1], OPER_HEALTHY);
@@ -120,7 +105,7 @@ static void stays_open_for_15_s_times_n_squared(void **state)
 {
     (void)state;
     struct bed b;
-    begin(&b, 2);
+    bed_begin(&b, 2);
     bool differs = false;
     int64_t last = 0;
     for (int64_t n = 1; n <= 20; n++) {
@@ -149,10 +134,10 @@ static void comes_back_by_probe_one_message_and_ramp(void **state)
 {
     (void)state;
     struct bed b;
-    begin(&b, 2);
+    bed_begin(&b, 2);
     open_it(&b, 1);
     to_half_open(&b, 1);
-    give(&b, 1);
+    bed_give(&b, 1);
     struct pick p = bed_ask(&b, &(struct ask){.group_num = 1, .tried = {2}, .n_tried = 1});
     assert_int_not_equal(p.kind, PICK_SEND); /* one, not two */
     bed_accept(&b, 1);
@@ -181,14 +166,14 @@ static void a_failure_in_half_open_or_ramp_opens_again(void **state)
 {
     (void)state;
     struct bed b;
-    begin(&b, 2);
+    bed_begin(&b, 2);
     open_it(&b, 1);
     to_half_open(&b, 1);
     go_wrong(&b, 1);
     assert_int_equal(b.state[1], OPER_OPEN);
     assert_in_range(bed_view(&b, 1).until - b.now, 48000, 72000);
     to_half_open(&b, 1);
-    give(&b, 1);
+    bed_give(&b, 1);
     bed_accept(&b, 1);
     assert_int_equal(b.state[1], OPER_RAMP);
     go_wrong(&b, 1);
@@ -203,24 +188,24 @@ static void half_open_goes_on_asking(void **state)
 {
     (void)state;
     struct bed b;
-    begin(&b, 2);
+    bed_begin(&b, 2);
     open_it(&b, 1);
     to_half_open(&b, 1);
-    give(&b, 1);
+    bed_give(&b, 1);
     bed_end(&b, 1, VERDICT_HARD_BOUNCE, PHASE_RCPT, true);
     assert_int_equal(b.state[1], OPER_HALF_OPEN);
-    give(&b, 1);
+    bed_give(&b, 1);
     bed_return(&b, 1);
-    give(&b, 1);
+    bed_give(&b, 1);
     bed_end(&b, 1, VERDICT_RATE_LIMITED, PHASE_RCPT, true);
-    give(&b, 1);
+    bed_give(&b, 1);
     bed_accept(&b, 1);
     assert_int_equal(b.state[1], OPER_RAMP);
     bed_free(&b);
     static const enum verdict refusals[] = {VERDICT_RATE_LIMITED, VERDICT_TRY_LATER,
                                             VERDICT_BLOCKED, VERDICT_UNKNOWN, VERDICT_PROTOCOL};
     for (size_t i = 0; i < countof(refusals); i++) { /* the probe is refused: open, asked again */
-        begin(&b, 2);
+        bed_begin(&b, 2);
         open_it(&b, 1);
         b.now = bed_view(&b, 1).until;
         assert_true(bed_tick(&b, 1));
@@ -235,14 +220,14 @@ static void losses_behind_the_dot(void **state)
 {
     (void)state;
     struct bed b;
-    begin(&b, 2);
-    give(&b, 1);
+    bed_begin(&b, 2);
+    bed_give(&b, 1);
     bed_lose(&b, 1);
     assert_true(fleet_one_at_a_time(b.f, 1));
     assert_int_equal(fleet_transactions(b.f, 1, b.now), 1);
     for (int i = 0; i < 3; i++) {
         assert_true(fleet_one_at_a_time(b.f, 1));
-        give(&b, 1);
+        bed_give(&b, 1);
         struct pick p = bed_ask(&b, &(struct ask){.group_num = 1, .tried = {2}, .n_tried = 1});
         assert_int_not_equal(p.kind, PICK_SEND);
         bed_accept(&b, 1);
@@ -250,12 +235,12 @@ static void losses_behind_the_dot(void **state)
     assert_false(fleet_one_at_a_time(b.f, 1));
     for (int i = 0; i < 3; i++) { /* three in a row, envelopes answered all the while */
         assert_int_equal(b.state[1], OPER_HEALTHY);
-        give(&b, 1);
+        bed_give(&b, 1);
         bed_lose(&b, 1);
     }
     assert_int_equal(b.state[1], OPER_OPEN);
     to_half_open(&b, 1);
-    give(&b, 1);
+    bed_give(&b, 1);
     bed_lose(&b, 1);
     assert_int_equal(b.state[1], OPER_OPEN); /* one try, one loss */
     bed_free(&b);
@@ -265,8 +250,8 @@ static void a_slow_dot_parks_the_server(void **state)
 {
     (void)state;
     struct bed b;
-    begin(&b, 1);
-    give(&b, 1);
+    bed_begin(&b, 1);
+    bed_give(&b, 1);
     assert_true(bed_dot(&b, 1));
     fleet_stuck(b.f, 1, 1, false, b.now);
     assert_int_equal(b.state[1], OPER_DEGRADED);
@@ -293,8 +278,8 @@ static void a_probe_ends_the_park(void **state)
 {
     (void)state;
     struct bed b;
-    begin(&b, 1);
-    give(&b, 1);
+    bed_begin(&b, 1);
+    bed_give(&b, 1);
     assert_true(bed_dot(&b, 1));
     fleet_stuck(b.f, 1, 1, false, b.now);
     int64_t at = bed_view(&b, 1).until;
@@ -309,13 +294,13 @@ static void a_probe_ends_the_park(void **state)
     assert_int_equal(b.state[1], OPER_HEALTHY);
     for (int i = 0; i < 3; i++) {
         assert_true(fleet_one_at_a_time(b.f, 1));
-        give(&b, 1);
+        bed_give(&b, 1);
         assert_int_equal(bed_send(&b), 0);
         bed_accept(&b, 1);
     }
     assert_false(fleet_one_at_a_time(b.f, 1));
     for (int i = 0; i < 5; i++)
-        give(&b, 1);
+        bed_give(&b, 1);
     fleet_stuck(b.f, 1, 0, true, b.now); /* at last its timeout */
     bed_report(&b, &(struct report){.server_num = 1,
                                     .is_message = true,
@@ -332,8 +317,8 @@ static void a_parked_server_whose_probes_fail_opens(void **state)
 {
     (void)state;
     struct bed b;
-    begin(&b, 2);
-    give(&b, 1);
+    bed_begin(&b, 2);
+    bed_give(&b, 1);
     assert_true(bed_dot(&b, 1));
     fleet_stuck(b.f, 1, 1, false, b.now);
     int64_t asked = b.now, waits[3] = {0};
@@ -356,8 +341,8 @@ static void a_dot_given_up_does_not_end_the_park(void **state)
 {
     (void)state;
     struct bed b;
-    begin(&b, 1);
-    give(&b, 1);
+    bed_begin(&b, 1);
+    bed_give(&b, 1);
     assert_true(bed_dot(&b, 1));
     fleet_stuck(b.f, 1, 1, false, b.now);
     fleet_stuck(b.f, 1, 0, false, b.now);
@@ -381,13 +366,13 @@ static void half_open_beside_a_dot_that_waits(void **state)
 {
     (void)state;
     struct bed b;
-    begin(&b, 2);
-    give(&b, 1);
+    bed_begin(&b, 2);
+    bed_give(&b, 1);
     assert_true(bed_dot(&b, 1));
     open_it(&b, 1);
     fleet_stuck(b.f, 1, 1, false, b.now);
     to_half_open(&b, 1);
-    give(&b, 1);
+    bed_give(&b, 1);
     bed_accept(&b, 1);
     assert_int_equal(b.state[1], OPER_RAMP);
     bed_free(&b);
@@ -398,9 +383,9 @@ static void a_wrong_login_is_misconfigured_at_once(void **state)
     (void)state;
     static const int64_t minutes[] = {15, 30, 60, 120, 240, 360, 360, 360};
     struct bed b;
-    begin(&b, 2);
+    bed_begin(&b, 2);
     for (int i = 0; i < 5; i++)
-        give(&b, 1);
+        bed_give(&b, 1);
     for (int i = 0; i < 5; i++) /* five connections hear it: one finding, not five */
         bed_end(&b, 1, VERDICT_AUTH_CONFIG, PHASE_AUTH, true);
     assert_int_equal(b.state[1], OPER_MISCONFIGURED);
@@ -429,8 +414,8 @@ static void a_used_up_quota_rests_until_its_time(void **state)
 {
     (void)state;
     struct bed b;
-    begin(&b, 2);
-    give(&b, 1);
+    bed_begin(&b, 2);
+    bed_give(&b, 1);
     bed_report(&b, &(struct report){.server_num = 1,
                                     .is_message = true,
                                     .verdict = VERDICT_QUOTA,
@@ -451,7 +436,7 @@ static void a_barred_from_waits_and_does_not_fail(void **state)
 {
     (void)state;
     struct bed b;
-    begin(&b, 2);
+    bed_begin(&b, 2);
     struct ask a = {.group_num = 1, .from_domain = STR("a.example")};
     for (uint16_t num = 1; num <= 2; num++) {
         a.keep_server = num;
@@ -480,7 +465,7 @@ static void mail_refused_for_good_bars_the_from(void **state)
 {
     (void)state;
     struct bed b;
-    begin(&b, 2);
+    bed_begin(&b, 2);
     struct ask a = {.group_num = 1, .from_domain = STR("a.example"), .keep_server = 1};
     struct report r = {.server_num = 1,
                        .is_message = true,
@@ -498,7 +483,7 @@ static void mail_refused_for_good_bars_the_from(void **state)
         assert_int_equal(bed_ask(&b, &a).server_num, 2);
         bed_accept(&b, 2);
     }
-    give(&b, 1);
+    bed_give(&b, 1);
     bed_accept(&b, 1);
     b.now += 15 * 60000;
     assert_int_equal(bed_ask(&b, &a).server_num, 1);

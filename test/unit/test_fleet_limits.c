@@ -316,9 +316,7 @@ static void a_limit_set_at_work_counts_what_is_on_its_way(void **state)
     const struct ask a = {.group_num = 1, .lane = LANE_BULK, .campaign_num = 1};
     const struct limit_key key = {LIMIT_CAMPAIGN, 1, 0};
     struct limits l = {.per_hour = 5, .spread = SPREAD_ASAP};
-    bed_init(&b);
-    bed_simple(&b, STRATEGY_ROUND_ROBIN, 1, NULL);
-    bed_warm(&b, 1);
+    bed_begin(&b, 1);
     for (int i = 0; i < 10; i++)
         p[i] = bed_ask(&b, &a);
     fleet_set_limit(b.f, &key, &l, b.now);
@@ -368,9 +366,7 @@ static void a_sliding_day_is_spread(void **state)
 {
     (void)state;
     struct bed b;
-    bed_init(&b);
-    bed_simple(&b, STRATEGY_ROUND_ROBIN, 1, NULL);
-    bed_warm(&b, 1);
+    bed_begin(&b, 1);
     spread(&b, 86400, false); /* one a second */
     for (int i = 0; i < 5; i++)
         assert_in_range(leave(&b, &bulk, 60), 59, 62);
@@ -383,9 +379,7 @@ static void a_calendar_day_is_spread_over_its_rest(void **state)
 {
     (void)state;
     struct bed b;
-    bed_init(&b);
-    bed_simple(&b, STRATEGY_ROUND_ROBIN, 1, NULL);
-    bed_warm(&b, 1);
+    bed_begin(&b, 1);
     spread(&b, 86401, true);
     int64_t opens = b.now;
     struct quota *q = fleet_quota(b.f, 1);

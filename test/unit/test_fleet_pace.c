@@ -13,28 +13,6 @@
 
 #define GMAIL 7
 
-static void begin(struct bed *b, uint16_t n)
-{
-    bed_init(b);
-    bed_simple(b, STRATEGY_ROUND_ROBIN, n, NULL);
-    bed_warm(b, n);
-}
-
-static void end(struct bed *b, const struct hold *h, enum verdict v, enum fault fault,
-                enum phase phase)
-{
-    bed_report(b, &(struct report){.server_num = h->server_num,
-                                   .hold = *h,
-                                   .is_message = true,
-                                   .verdict = v,
-                                   .fault = fault,
-                                   .phase = phase,
-                                   .reply_read = true,
-                                   .provider = h->provider,
-                                   .latency_ms = -1,
-                                   .why = "mail: 454 too fast"});
-}
-
 /* Server 1 takes `most` a second of what is asked for each 10 ms, and says 454 to what is more.
  * What is picked waits on its connection until its dot may leave. */
 struct mouth {
@@ -99,7 +77,7 @@ static void learns_what_a_server_takes(void **state)
     (void)state;
     struct bed b;
     struct mouth m = {.most = 1000};
-    begin(&b, 1);
+    bed_begin(&b, 1);
     feed(&b, &m, 20000, 1, FAULT_SERVER);
     assert_in_range(m.taken, 1900, 2000);
     m.most = 20;
@@ -123,7 +101,7 @@ static void recovers_in_bounded_steps(void **state)
     (void)state;
     struct bed b;
     struct mouth m = {.most = 1000};
-    begin(&b, 1);
+    bed_begin(&b, 1);
     feed(&b, &m, 20000, 1, FAULT_SERVER);
     m.most = 20;
     feed(&b, &m, 60000, 1, FAULT_SERVER);
@@ -157,15 +135,15 @@ static void one_storm_is_one_step(void **state)
     struct bed b;
     struct hold held[10];
     struct mouth m = {.most = 1000};
-    begin(&b, 1);
+    bed_begin(&b, 1);
     feed(&b, &m, 20000, 1, FAULT_SERVER);
     for (int i = 0; i < 10; i++)
         held[i] = bed_ask(&b, &(struct ask){.group_num = 1, .provider = 1}).hold;
-    end(&b, &held[0], VERDICT_RATE_LIMITED, FAULT_SERVER, PHASE_RCPT);
+    bed_said(&b, &held[0], VERDICT_RATE_LIMITED, FAULT_SERVER, PHASE_RCPT);
     double first = bed_view(&b, 1).pace_per_s;
     assert_true(first > 70 && first < 80); /* three quarters of 100 */
     for (int i = 1; i < 10; i++)
-        end(&b, &held[i], VERDICT_RATE_LIMITED, FAULT_SERVER, PHASE_RCPT);
+        bed_said(&b, &held[i], VERDICT_RATE_LIMITED, FAULT_SERVER, PHASE_RCPT);
     assert_true(bed_view(&b, 1).pace_per_s == first);
     bed_free(&b);
 }
@@ -176,7 +154,7 @@ static void never_to_nothing(void **state)
     (void)state;
     struct bed b;
     struct mouth m = {.most = 0};
-    begin(&b, 1);
+    bed_begin(&b, 1);
     feed(&b, &m, 600000, 1, FAULT_SERVER);
     assert_true(bed_view(&b, 1).pace_per_s >= 0.2 - 1e-9);
     assert_in_range(m.refused, 60, 300); /* of 60,000 */
@@ -196,7 +174,7 @@ static void elsewhere_meanwhile(void **state)
     (void)state;
     struct bed b;
     struct mouth m = {.most = 10};
-    begin(&b, 2);
+    bed_begin(&b, 2);
     feed(&b, &m, 90000, 1, FAULT_SERVER); /* its first guess was too slow: it rose until refused */
     feed(&b, &m, 60000, 1, FAULT_SERVER);
     assert_in_range(m.taken, 60 * 6, 60 * 10);
@@ -211,7 +189,7 @@ static void a_providers_throttle_slows_its_cell(void **state)
     (void)state;
     struct bed b;
     struct mouth gmail = {.most = 20}, rest = {.most = 1000};
-    begin(&b, 1);
+    bed_begin(&b, 1);
     for (int i = 0; i < 300; i++) {
         feed(&b, &gmail, 100, GMAIL, FAULT_SERVER_PROVIDER);
         feed(&b, &rest, 100, 1, FAULT_SERVER);
@@ -235,18 +213,18 @@ static void too_many_connections_are_fewer(void **state)
 {
     (void)state;
     struct bed b;
-    begin(&b, 1);
+    bed_begin(&b, 1);
     for (int round = 0; round < 2; round++) {
         struct hold h = bed_pick(&b).hold;
-        end(&b, &h, VERDICT_RATE_LIMITED, FAULT_SERVER, PHASE_GREETING);
+        bed_said(&b, &h, VERDICT_RATE_LIMITED, FAULT_SERVER, PHASE_GREETING);
         assert_int_equal(b.state[1], OPER_DEGRADED);
         assert_int_equal(fleet_connections(b.f, 1, b.now), 5);
         h = bed_pick(&b).hold;
-        end(&b, &h, VERDICT_RATE_LIMITED, FAULT_SERVER, PHASE_GREETING); /* the same storm */
+        bed_said(&b, &h, VERDICT_RATE_LIMITED, FAULT_SERVER, PHASE_GREETING); /* the same storm */
         assert_int_equal(fleet_connections(b.f, 1, b.now), 5);
         b.now += 40000;
         h = bed_pick(&b).hold;
-        end(&b, &h, VERDICT_RATE_LIMITED, FAULT_SERVER, PHASE_GREETING); /* still too many */
+        bed_said(&b, &h, VERDICT_RATE_LIMITED, FAULT_SERVER, PHASE_GREETING); /* still too many */
         assert_int_equal(fleet_connections(b.f, 1, b.now), 2);
         assert_true(bed_view(&b, 1).pace_per_s <= 0);
         b.now += 600001;
@@ -262,12 +240,12 @@ static void one_owner_a_signal(void **state)
 {
     (void)state;
     struct bed b;
-    begin(&b, 1);
+    bed_begin(&b, 1);
     for (int i = 0; i < 50; i++, b.now += 5000) {
         struct pick p = bed_pick(&b);
         if (p.kind != PICK_SEND)
             continue;
-        end(&b, &p.hold, VERDICT_RATE_LIMITED, FAULT_SERVER, PHASE_RCPT);
+        bed_said(&b, &p.hold, VERDICT_RATE_LIMITED, FAULT_SERVER, PHASE_RCPT);
         bed_tick(&b, 0);
         assert_int_equal(b.state[1], OPER_DEGRADED);
     }
@@ -281,7 +259,7 @@ static void a_stated_wait_is_kept(void **state)
 {
     (void)state;
     struct bed b;
-    begin(&b, 1);
+    bed_begin(&b, 1);
     struct hold h = bed_pick(&b).hold;
     bed_report(&b, &(struct report){.server_num = 1,
                                     .hold = h,

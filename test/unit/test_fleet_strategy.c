@@ -121,9 +121,7 @@ static void a_return_is_no_burst(void **state)
 {
     (void)state;
     struct bed b;
-    bed_init(&b);
-    bed_simple(&b, STRATEGY_ROUND_ROBIN, 3, NULL);
-    bed_warm(&b, 3);
+    bed_begin(&b, 3);
     for (int round = 0; round < 20; round++) {
         set_admin(&b, 2, ADMIN_PAUSED);
         for (uint64_t n = bed_below(&b, 5000); n; n--)
@@ -497,9 +495,7 @@ static void size_characters_and_engagement(void **state)
 {
     (void)state;
     struct bed b;
-    bed_init(&b);
-    bed_simple(&b, STRATEGY_ROUND_ROBIN, 2, NULL);
-    bed_warm(&b, 2);
+    bed_begin(&b, 2);
     fleet_learn(b.f, 1, 1000, false);
     fleet_learn(b.f, 2, 2000, true);
     struct ask large = bulk, utf8 = bulk, cold = bulk;
