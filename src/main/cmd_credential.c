@@ -1,7 +1,9 @@
-/* credential: logins of applications for SMTP. */
+/* credential, key: logins of applications, for SMTP and for the API. */
 #include "main/call.h"
 #include "main/commands.h"
 #include "main/output.h"
+
+#include <stdlib.h>
 
 static const struct column credential_columns[] = {
     {"NAME", "name", FORM_TEXT, false},
@@ -15,25 +17,57 @@ static const struct column credential_columns[] = {
     {NULL, NULL, FORM_TEXT, false},
 };
 
-int cmd_credential_create(struct cmd *c)
+static const struct column key_columns[] = {
+    {"NAME", "name", FORM_TEXT, false},
+    {"KEY", "hint", FORM_TEXT, true},
+    {"SCOPES", "scopes", FORM_TEXT, true},
+    {"GROUPS", "groups", FORM_TEXT, true},
+    {"TEST", "test", FORM_TEXT, true},
+    {"CREATED", "created_at", FORM_TIME, true},
+    {"EXPIRES", "expires_at", FORM_TIME, true},
+    {"REVOKED", "revoked_at", FORM_TIME, true},
+    {NULL, NULL, FORM_TEXT, false},
+};
+
+/* Made, and its secret shown this once: `fields` of the answer, each behind its name unless alone.
+ * Takes the path. */
+static int create(struct cmd *c, char *path, const char *what, const char *const *fields)
 {
     struct err e = {0};
     json_t *answer = NULL, *body = cmd_body(c);
     json_object_set_new(body, "name", json_string(cmd_arg(c, 0)));
     if (!body_add_time(c, body, "expires", "expires_at", &e)) {
         json_decref(body);
+        free(path);
         return output_fail(&e);
     }
-    int status = call_answer(c, "POST", daemon_path("/v1/credentials"), body, &answer);
+    int status = call_answer(c, "POST", path, body, &answer);
     if (status == 0 && output_is_json()) {
         output_json(answer);
     } else if (status == 0) {
-        output_note("keep it: the password is shown this once");
-        output_line("user      %s", json_text(answer, "user"));
-        output_line("password  %s", json_text(answer, "password"));
+        output_note("keep it: the %s is shown this once", what);
+        for (size_t i = 0; fields[i]; i++)
+            if (fields[1])
+                output_line("%-9s %s", fields[i], json_text(answer, fields[i]));
+            else
+                output_line("%s", json_text(answer, fields[i]));
     }
     json_decref(answer);
     return status;
+}
+
+static int revoke(struct cmd *c, char *path, const char *what)
+{
+    if (ask_first(c, "Revoke %s %s? What uses it is refused at once.", what, cmd_arg(c, 0)))
+        return call_change(c, "DELETE", path, NULL, "%s %s revoked", what, cmd_arg(c, 0));
+    free(path);
+    return 1;
+}
+
+int cmd_credential_create(struct cmd *c)
+{
+    static const char *const fields[] = {"user", "password", NULL};
+    return create(c, daemon_path("/v1/credentials"), "password", fields);
 }
 
 int cmd_credential_list(struct cmd *c)
@@ -43,10 +77,7 @@ int cmd_credential_list(struct cmd *c)
 
 int cmd_credential_revoke(struct cmd *c)
 {
-    if (!ask_first(c, "Revoke credential %s? What uses it is refused at once.", cmd_arg(c, 0)))
-        return 1;
-    return call_change(c, "DELETE", daemon_path("/v1/credentials/%s", cmd_arg(c, 0)), NULL,
-                       "credential %s revoked", cmd_arg(c, 0));
+    return revoke(c, daemon_path("/v1/credentials/%s", cmd_arg(c, 0)), "credential");
 }
 
 int cmd_credential_test(struct cmd *c)
@@ -59,4 +90,20 @@ int cmd_credential_test(struct cmd *c)
     }
     return call_change(c, "POST", daemon_path("/v1/credentials/%s/test", cmd_arg(c, 0)), body,
                        "%s: the password is right", cmd_arg(c, 0));
+}
+
+int cmd_key_create(struct cmd *c)
+{
+    static const char *const fields[] = {"key", NULL};
+    return create(c, daemon_path("/v1/keys"), "key", fields);
+}
+
+int cmd_key_list(struct cmd *c)
+{
+    return call_table(c, daemon_path("/v1/keys"), key_columns, "no keys");
+}
+
+int cmd_key_revoke(struct cmd *c)
+{
+    return revoke(c, daemon_path("/v1/keys/%s", cmd_arg(c, 0)), "key");
 }

@@ -1,4 +1,4 @@
-/* queue, pause, resume, key, events, status: the commands. */
+/* queue, pause, resume, events, status: the commands. */
 #include <stdlib.h>
 
 #include "base/alloc.h"
@@ -25,18 +25,6 @@ static const struct column queue_columns[] = {
     {"SERVER", "server", FORM_TEXT, true},
     {"UNTIL", "until", FORM_WHEN, true},
     {"WHY", "why", FORM_TEXT, true},
-    {NULL, NULL, FORM_TEXT, false},
-};
-
-static const struct column key_columns[] = {
-    {"NAME", "name", FORM_TEXT, false},
-    {"KEY", "hint", FORM_TEXT, true},
-    {"SCOPES", "scopes", FORM_TEXT, true},
-    {"GROUPS", "groups", FORM_TEXT, true},
-    {"TEST", "test", FORM_TEXT, true},
-    {"CREATED", "created_at", FORM_TIME, true},
-    {"EXPIRES", "expires_at", FORM_TIME, true},
-    {"REVOKED", "revoked_at", FORM_TIME, true},
     {NULL, NULL, FORM_TEXT, false},
 };
 
@@ -103,39 +91,6 @@ int cmd_resume(struct cmd *c)
 int cmd_status(struct cmd *c)
 {
     return call_show(c, daemon_path("/v1/status"));
-}
-
-int cmd_key_create(struct cmd *c)
-{
-    struct err e = {0};
-    json_t *answer = NULL, *body = cmd_body(c);
-    json_object_set_new(body, "name", json_string(cmd_arg(c, 0)));
-    if (!body_add_time(c, body, "expires", "expires_at", &e)) {
-        json_decref(body);
-        return output_fail(&e);
-    }
-    int status = call_answer(c, "POST", daemon_path("/v1/keys"), body, &answer);
-    if (status == 0 && output_is_json())
-        output_json(answer);
-    else if (status == 0) {
-        output_note("keep it: the key is shown this once");
-        output_line("%s", json_text(answer, "key"));
-    }
-    json_decref(answer);
-    return status;
-}
-
-int cmd_key_list(struct cmd *c)
-{
-    return call_table(c, daemon_path("/v1/keys"), key_columns, "no keys");
-}
-
-int cmd_key_revoke(struct cmd *c)
-{
-    if (!ask_first(c, "Revoke key %s? What uses it is refused at once.", cmd_arg(c, 0)))
-        return 1;
-    return call_change(c, "DELETE", daemon_path("/v1/keys/%s", cmd_arg(c, 0)), NULL,
-                       "key %s revoked", cmd_arg(c, 0));
 }
 
 /* ---- events ---- */
