@@ -15,6 +15,7 @@
 
 struct db;
 struct ids;
+struct outbox_place;
 struct people;
 struct secrets;
 
@@ -64,6 +65,9 @@ struct admin_context {
     const char *public_url;       /* NULL: not configured */
     const char *http_url;         /* "http://127.0.0.1:8025": the HTTP listener */
     const char *actor;            /* who asks, for events */
+    /* How far claims of the queue have come, by lane: a message that is accepted now stands behind
+     * that. NULL: the caller sets claims back to the begin (ADMIN_CHANGED_QUEUE). */
+    const struct outbox_place *places;
     /* Does core work on this message of the queue? NULL: it works on none. */
     bool (*is_at_work)(void *arg, uint64_t message_id);
     void *is_at_work_arg;

@@ -10,6 +10,7 @@
 #include "store/groups.h"
 #include "store/ids.h"
 #include "store/keys.h"
+#include "store/outbox.h"
 #include "store/spool.h"
 #include "store/suppression.h"
 
@@ -48,6 +49,15 @@ static unsigned facts_of(const struct composed *m)
     bool needs_utf8 = m->facts.needs_utf8 || m->to.needs_utf8 || m->from.needs_utf8;
     return (m->facts.is_8bit ? 1u : 0u) | (needs_utf8 ? 2u : 0u) |
            (m->facts.has_leading_dot ? 4u : 0u);
+}
+
+/* Mails are made side by side and stored in any order: one that came a little earlier than others
+ * that are claimed already would be passed over, were it due before them. Its id is behind theirs.
+ */
+static int64_t due_of(const struct admin_context *c, const struct composed *m)
+{
+    int64_t reached = c->places ? c->places[m->lane].due : 0;
+    return MAX(MAX(m->due, c->wall_ms), reached);
 }
 
 static bool write_rows(struct admin_context *c, struct str body, struct accepted *a,
@@ -92,7 +102,7 @@ bool outgoing_store(struct admin_context *c, struct composed *m, uint32_t creden
                          .credential_num = credential_num,
                          .expires_at = m->expires_at,
                          .created_at = c->wall_ms,
-                         .due = MAX(m->due, c->wall_ms)};
+                         .due = due_of(c, m)};
     if (m->group_num)
         a.group_num = m->group_num;
     else if (!outgoing_group(c, m->group, &a.group_num, e))

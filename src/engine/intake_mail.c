@@ -411,6 +411,7 @@ void intake_mail_done(struct intake_session *s)
     snprintf(m->spool, sizeof m->spool, "%s/spool", c->cfg->data_dir);
     m->ctx = (struct admin_context){.ids = &c->ids,
                                     .people = c->people,
+                                    .places = c->places,
                                     .wall_ms = core_steady(c),
                                     .random = rand_u64(&c->rand),
                                     .spool_dir = m->spool,
