@@ -350,11 +350,12 @@ static int run_one(const struct bench_options *o, const char *which, struct err 
         int (*run)(const struct bench_options *o, struct err *e);
     } benches[] = {{"campaign", bench_campaign}, {"tls", bench_tls},       {"rtt", bench_rtt},
                    {"pick", bench_pick},         {"import", bench_import}, {"start", bench_start},
-                   {"http", bench_http},         {"dkim", bench_dkim}};
+                   {"http", bench_http},         {"dkim", bench_dkim},     {"relay", bench_relay}};
     for (size_t i = 0; which && i < countof(benches); i++)
         if (!strcmp(benches[i].name, which))
             return benches[i].run(o, e);
-    err_set(e, ERR_INVALID, "name one of campaign, dkim, tls, rtt, pick, import, start, http");
+    err_set(e, ERR_INVALID,
+            "name one of campaign, relay, dkim, tls, rtt, pick, import, start, http");
     return -1;
 }
 

@@ -58,6 +58,40 @@ struct bench_raw {
 /* Writes pre-built messages as fast as they are taken; messages a second. */
 bool bench_raw_run(const struct bench_raw *c, double *rate_out, struct err *e) MUST_USE;
 
+/* ---- a load of mail by SMTP, brought to whoever listens on loopback ---- */
+
+struct bench_load {
+    uint16_t port;
+    uint64_t connections, messages;
+    uint64_t per_connection;     /* messages of a connection */
+    uint64_t domains;            /* of the recipients: r0.example ... */
+    size_t body;                 /* bytes, about */
+    const char *user, *password; /* AUTH PLAIN; NULL: none */
+};
+
+struct bench_loaded {
+    int64_t start_us, end_us; /* first connect, last 250; boot */
+    double rate;              /* 250s a second */
+    double p50_ms, p99_ms;    /* from the last byte of a mail to its 250 */
+};
+bool bench_load_run(const struct bench_load *l, struct bench_loaded *out, struct err *e) MUST_USE;
+
+/* ---- a Postfix of our own, when there is one on this machine ---- */
+
+struct bench_postfix {
+    pid_t pid; /* 0: none runs */
+    uint16_t port;
+    char dir[LAB_PATH_MAX];
+};
+
+/* NULL: it can be started; else why not. */
+const char *bench_postfix_why_not(void);
+/* Configuration and queue below `folder`; takes mail on loopback without a login and relays that of
+ * domain rN.example to ports[N]. */
+bool bench_postfix_start(struct bench_postfix *p, const char *folder, const uint16_t *ports,
+                         size_t n_ports, uint64_t connections, struct err *e) MUST_USE;
+void bench_postfix_stop(struct bench_postfix *p);
+
 /* ---- a campaign through sinks of our own ---- */
 
 struct bench_case {
@@ -94,6 +128,7 @@ int bench_rtt(const struct bench_options *o, struct err *e);
 int bench_pick(const struct bench_options *o, struct err *e);
 int bench_import(const struct bench_options *o, struct err *e);
 int bench_http(const struct bench_options *o, struct err *e);
+int bench_relay(const struct bench_options *o, struct err *e);
 int bench_start(const struct bench_options *o, struct err *e);
 
 #endif

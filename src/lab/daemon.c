@@ -139,6 +139,10 @@ static bool start_core(struct lab_daemon *d, const struct lab_daemon_config *cfg
         args[n++] = "--ledger-ahead";
         args[n++] = cfg->ahead;
     }
+    if (cfg->submission) {
+        args[n++] = "--submission";
+        args[n++] = cfg->submission;
+    }
     d->pid = spawn(args, cfg->preload, log_fd, log_fd);
     return d->pid > 0;
 }

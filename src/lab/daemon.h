@@ -22,12 +22,13 @@ struct lab_daemon {
 };
 
 struct lab_daemon_config {
-    const char *dir;      /* must exist or be creatable; initialised when empty */
-    const char *log_path; /* the daemon's own lines are appended here */
-    bool with_web;        /* the whole daemon; else core alone */
-    const char *preload;  /* a library for LD_PRELOAD; NULL: none */
-    const char *ahead;    /* intents ahead of the disk; NULL: the default */
-    bool may_be_slow;     /* a big ledger may be read at the start: waits for minutes */
+    const char *dir;        /* must exist or be creatable; initialised when empty */
+    const char *log_path;   /* the daemon's own lines are appended here */
+    bool with_web;          /* the whole daemon; else core alone */
+    const char *preload;    /* a library for LD_PRELOAD; NULL: none */
+    const char *ahead;      /* intents ahead of the disk; NULL: the default */
+    const char *submission; /* core alone: where it takes mail, "127.0.0.1:2525"; NULL: nowhere */
+    bool may_be_slow;       /* a big ledger may be read at the start: waits for minutes */
 };
 
 /* Starts it and waits until it can be asked. */

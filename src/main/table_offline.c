@@ -115,9 +115,10 @@ const struct command commands_offline[] = {
         "Examples:\n"
         "  postfleet sink --ports 2501-2504 --log sink.log --behave 2502=reject:rcpt:550:0.1\n"
         "  postfleet sink --ports 2501 --behave 2501=delay:dot:200 --behave 2501=refuse@20-40"),
-    COMMAND("bench", NULL, "[campaign|dkim|tls|rtt|pick|import|start|http]", cmd_bench, bench_options, CMD_THROUGH, "measure this machine",
+    COMMAND("bench", NULL, "[campaign|relay|dkim|tls|rtt|pick|import|start|http]", cmd_bench, bench_options, CMD_THROUGH, "measure this machine",
         "campaign, tls and rtt send to sinks of their own on loopback, import and start look at\n"
-        "the database, http posts batches while sending is paused. Every rate stands beside a baseline: see doc/BENCH.md."),
+        "the database, http posts batches while sending is paused, relay takes mail in by SMTP and sends it\n"
+        "on, beside Postfix where there is one. Every rate stands beside a baseline: see doc/BENCH.md."),
     COMMAND("completion", NULL, "bash|zsh|fish", cmd_completion, NULL, 0, "shell completion to be sourced",
         "Example:\n  source <(postfleet completion bash)"),
     COMMAND("version", NULL, "", cmd_version, NULL, CMD_PLAIN, "version of the program", NULL),
