@@ -7,6 +7,7 @@
 #define HOUR_MS    3600000
 #define RESEND_MS  60000
 #define SERVERS_MS 30000
+#define KEEP_MS    1800000 /* no greylist lasts as long as the wait: any server may try */
 
 int64_t retry_age_limit_ms(enum lane lane)
 {
@@ -90,6 +91,14 @@ static void uncertain(const struct retry_ask *a, int64_t now_ms, struct step *ou
         .kind = STEP_LATER, .state = MESSAGE_QUEUED, .due = now_ms + RESEND_MS, .is_resend = true};
 }
 
+/* The recipient's side said "later": to the same source, as greylisting wants it, unless a message
+ * has waited for so long that it is none. */
+static void later_there(const struct retry_ask *a, int64_t now_ms, struct step *out)
+{
+    bool grey = a->wait_ms || retry_delay_ms(a->policy, a->lane, a->attempts) < KEEP_MS;
+    later(a, now_ms, schedule_ms(a), true, grey, out);
+}
+
 static void next_server(struct step *out)
 {
     *out = (struct step){.kind = STEP_NEXT_SERVER, .state = MESSAGE_QUEUED};
@@ -115,12 +124,12 @@ static void by_verdict(const struct retry_ask *a, int64_t now_ms, struct step *o
         else
             next_server(out);
         return;
-    case VERDICT_TRY_LATER: later(a, now_ms, schedule_ms(a), true, true, out); return;
+    case VERDICT_TRY_LATER: later_there(a, now_ms, out); return;
     case VERDICT_SOFT_BOUNCE:
         if (a->permanent)
             end(out, MESSAGE_BOUNCED, false);
         else
-            later(a, now_ms, schedule_ms(a), true, true, out);
+            later_there(a, now_ms, out);
         return;
     case VERDICT_HARD_BOUNCE: end(out, MESSAGE_BOUNCED, true); return;
     case VERDICT_PROTOCOL:
@@ -137,7 +146,7 @@ static void by_verdict(const struct retry_ask *a, int64_t now_ms, struct step *o
     if (a->permanent)
         end(out, MESSAGE_FAILED, false);
     else
-        later(a, now_ms, schedule_ms(a), true, true, out);
+        later_there(a, now_ms, out);
 }
 
 void retry_after(const struct retry_ask *a, int64_t now_ms, struct step *out)

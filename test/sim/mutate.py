@@ -28,8 +28,8 @@ MUTANTS = {
         "src/fleet/quota.c", "    q->even_at_us = (now_ms + kinds[QUOTA_SECOND].span_ms) * 1000;\n",
         "    now_ms -= 3600000;\n"),
     "one connection more": (
-        "src/fleet/health.c", "return fewer(s, concurrency_cap(s, s->limits.max_connections), now_ms);",
-        "return fewer(s, concurrency_cap(s, s->limits.max_connections), now_ms) + 1;"),
+        "src/engine/outlet.c", "return n ? MIN(n + o->n_slow, max_connections(o)) : 0;",
+        "return n ? n + o->n_slow + 1 : 0;"),
     "the dot does not wait for its intent": (
         "src/engine/session.c", "    if (j->ticket > durable_for(c, j)) {\n        if (list_empty",
         "    if (j->ticket > durable_for(c, j) + 1000) {\n        if (list_empty", "crashes"),
@@ -49,7 +49,7 @@ MUTANTS = {
         "src/fleet/dispatch.c", "fleet_find_group(f, g->fallbacks[i]);\n        if (fb && pick",
         "fleet_find_group(f, g->fallbacks[g->n_fallbacks - 1 - i]);\n        if (fb && pick"),
     "a deferred message is not looked for": (
-        "src/engine/settle.c", "            campaigner_look_at(c, x->o.lane, x->o.due);", "            ;"),
+        "src/engine/settle.c", "            campaigner_look_at(c, x->o.lane, x->o.due);", "            ;", "villains"),
     "the common cause is found late": (
         "src/fleet/common.c", "    f->common_probe_at = now_ms + PROBE_MS;\n",
         "    f->common_probe_at = now_ms + 60 * PROBE_MS;\n", "network cut"),

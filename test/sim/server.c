@@ -155,7 +155,8 @@ static void end_of_data(struct smtp_peer *x, int64_t sent_us)
     char line[80];
     x->has_mail = x->has_rcpt = false;
     x->mode = MODE_COMMANDS;
-    x->ended_us = W->boot_us;
+    if (!x->is_ahead) /* else the message ended for us when it said so */
+        x->ended_us = W->boot_us;
     count_spans(x->s);
     if (world_behaves(x->s, VERB_LOSE_DOT)) {
         note(x, false, 0, sent_us);
@@ -269,8 +270,10 @@ static void data(struct smtp_peer *x)
     x->looked = 0;
     say(x, "354 go ahead");
     x->is_ahead = world_behaves(x->s, VERB_AHEAD) != NULL;
-    if (x->is_ahead)
+    if (x->is_ahead) {
         say(x, "250 2.0.0 Ok: queued");
+        x->ended_us = W->boot_us;
+    }
 }
 
 static void bdat(struct smtp_peer *x, struct str line)

@@ -65,6 +65,26 @@ static void each_verdict_has_its_step(void **state)
     }
 }
 
+/* No greylist lasts for half an hour: from then on another server may have a better word. */
+static void the_same_server_until_half_an_hour(void **state)
+{
+    (void)state;
+    static const uint32_t kept[LANE_COUNT] = {[LANE_TRANSACTIONAL] = 5, 3, 3};
+    for (int lane = 0; lane < LANE_COUNT; lane++)
+        for (uint32_t n = 0; n < 10; n++) {
+            struct retry_ask a = {.verdict = VERDICT_TRY_LATER,
+                                  .lane = (enum lane)lane,
+                                  .attempts = n,
+                                  .random = hash_u64(n),
+                                  .first_at = START_MS};
+            struct step s = after(&a, START_MS);
+            assert_int_equal(s.kind, STEP_LATER);
+            assert_int_equal(s.keep_server, n < kept[lane]);
+            a.wait_ms = HOUR_MS; /* it said when: there, then */
+            assert_true(after(&a, START_MS).keep_server);
+        }
+}
+
 static void the_schedules(void **state)
 {
     (void)state;
@@ -205,6 +225,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_verdict_has_its_step),
+        cmocka_unit_test(the_same_server_until_half_an_hour),
         cmocka_unit_test(the_schedules),
         cmocka_unit_test(jitter_differs),
         cmocka_unit_test(a_stated_delay_is_honoured),
