@@ -230,18 +230,23 @@ static int64_t most_refused(struct db *db)
     return n;
 }
 
-static void judge_told(struct db *db)
+static void judge_served(void)
 {
-    struct err e;
-    bool row = false;
-    if (most_refused(db) < TOLD_LEAST)
-        return;
     uint32_t n_of[SERVERS_MAX] = {0}, taken = 0;
     taken_by(n_of);
     for (uint32_t i = 0; i < W->n_servers; i++)
         taken += n_of[i];
     if (taken != W->n_people)
         found("%u of %u got their mail, beside a server that could not", taken, W->n_people);
+}
+
+static void judge_told(struct db *db)
+{
+    struct err e;
+    bool row = false;
+    if (most_refused(db) < TOLD_LEAST)
+        return;
+    judge_served();
     struct stmt *s = db_stmt(db, "SELECT COUNT(*) FROM suppression", &e);
     if (s && db_step(s, &row, &e) && row && db_i64(s, 0))
         found("%lld are suppressed on the word of a server that lies", (long long)db_i64(s, 0));
@@ -289,6 +294,8 @@ void judge_fleet(struct db *db, found_fn *f)
         judge_floor();
     if (W->expects & EXPECT_TOLD)
         judge_told(db);
+    if (W->expects & EXPECT_SERVED)
+        judge_served();
     judge_cut();
     judge_accusations(db);
 }

@@ -213,7 +213,7 @@ void scene_sizes(void)
     W->servers[0].max_size = (uint64_t)W->singles_size * 11 / 10; /* line ends take two bytes */
     scene_add_singles((uint32_t)world_between(3, 8), world_between(100, 5000) * 1000);
     scene_add_campaign(0, 20, SECOND_US);
-    W->expects = EXPECT_DONE | EXPECT_TOLD;
+    W->expects = EXPECT_DONE | EXPECT_SERVED;
 }
 
 /* ---- a forecast */

@@ -71,6 +71,7 @@ enum expect { /* what the scenario lets the judge ask for, beside what always ho
               EXPECT_TOLD = 1 << 8,      /* server 0 lies of its recipients: the others serve all */
               EXPECT_ENDS = 1 << 9,      /* all is done or given up by its deadline */
               EXPECT_FORESEEN = 1 << 10, /* it ends within 5 % of what was forecast */
+              EXPECT_SERVED = 1 << 11,   /* everybody got their mail */
 };
 
 struct behaviour {
