@@ -18,6 +18,7 @@ struct ids;
 struct outbox_place;
 struct people;
 struct secrets;
+struct suppression_filter;
 
 enum admin_changed {
     ADMIN_CHANGED_SERVERS = 1 << 0, /* servers or memberships: read them again */
@@ -68,6 +69,7 @@ struct admin_context {
     /* How far claims of the queue have come, by lane: a message that is accepted now stands behind
      * that. NULL: the caller sets claims back to the begin (ADMIN_CHANGED_QUEUE). */
     const struct outbox_place *places;
+    const struct suppression_filter *suppressible; /* NULL: the table is asked each time */
     /* Does core work on this message of the queue? NULL: it works on none. */
     bool (*is_at_work)(void *arg, uint64_t message_id);
     void *is_at_work_arg;

@@ -8,6 +8,7 @@
 #include "engine/cells.h"
 #include "engine/checkpoint.h"
 #include "engine/reputing.h"
+#include "engine/suppressing.h"
 #include "store/groups.h"
 #include "store/migrate.h"
 #include "store/people.h"
@@ -296,7 +297,7 @@ static bool start(struct core *c, struct err *e)
     fleet_set_regions(c->fleet, regions_builtin());
     if (!recover_ledger(c, db, e) || !config_load_first(c, db, e) || !quarantine_load(c, db, e) ||
         !whose_load(c, db, e) || !cells_load(c, db, e) || !start_ledger(c, db, e) ||
-        !start_link(c, e) || !intake_start(c, db, e) ||
+        !suppressing_start(c, db, e) || !start_link(c, e) || !intake_start(c, db, e) ||
         !loop_on_signal(c->loop, SIGTERM, on_stop_signal, c, e) ||
         !loop_on_signal(c->loop, SIGHUP, on_hup, c, e))
         return false;
@@ -410,6 +411,8 @@ int engine_core_main(const struct engine_core_config *cfg)
     ledger_post(c->ledger, &clean.lj);
     checkpoint_stop(&c->checkpoint);
     uint32_t left = ledger_stop(&c->ledger);
+    if (!left)
+        suppressing_stop(c);
     journal_close(&c->journal);
     if (left)
         log_event(LOG_ERROR, "core.stopped",

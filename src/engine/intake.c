@@ -23,6 +23,7 @@ void rights_drop(struct rights **rp)
         return;
     credentials_free(&r->c);
     free(r->networks);
+    secret_wipe(r->proof, sizeof r->proof);
     free(r);
 }
 
@@ -180,6 +181,7 @@ bool intake_start(struct core *c, struct db *db, struct err *e)
     in->users = map_str_new();
     list_init(&in->sessions);
     rand_secret(in->decoy, sizeof in->decoy);
+    rand_secret(in->proof_key, sizeof in->proof_key);
     if (!credentials_load(db, &all, &n, e))
         return false;
     apply(in, all, n);

@@ -29,6 +29,8 @@ struct rights { /* a credential in force; counted, immutable but for `revoked` *
     bool revoked;
     struct credential *c;
     struct network *networks;
+    bool has_proof; /* a login has succeeded: the next ones with that password cost no derivation */
+    uint8_t proof[SMTP_KEY_SIZE];
 };
 
 struct intake {
@@ -40,7 +42,7 @@ struct intake {
     struct list sessions;
     uint32_t n_sessions, n_busy; /* mails with a desk or the ledger */
     size_t body_bytes;
-    uint8_t decoy[SMTP_KEY_SIZE];
+    uint8_t decoy[SMTP_KEY_SIZE], proof_key[SMTP_KEY_SIZE];
     bool is_stopping;
 };
 
@@ -52,8 +54,10 @@ struct intake_session {
     struct timer *timer;
     struct derivation *derivation;
     struct rights *asked, *who; /* whose keys were asked for; who is in */
-    struct intake_mail *mail;   /* since MAIL; NULL: none */
-    char peer[80];              /* address in figures */
+    bool has_proof;
+    uint8_t proof[SMTP_KEY_SIZE]; /* of the password that is being looked at */
+    struct intake_mail *mail;     /* since MAIL; NULL: none */
+    char peer[80];                /* address in figures */
     bool is_tls, in_pump, is_over, may_clear;
 };
 

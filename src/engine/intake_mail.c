@@ -9,6 +9,7 @@
 #include "mail/date.h"
 #include "store/idempotency.h"
 #include "store/suppression.h"
+#include "store/suppression_filter.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -131,6 +132,12 @@ static void add_recipient(struct intake_mail *m)
     m->to[m->n++] = m->asked;
 }
 
+static void take_recipient(struct intake_mail *m, struct intake_session *s)
+{
+    add_recipient(m);
+    answer(s, 250, "2.1.5", "Recipient taken");
+}
+
 static void check_done(struct ledger_job *lj)
 {
     struct intake_mail *m = container_of(lj, struct intake_mail, lj);
@@ -145,8 +152,7 @@ static void check_done(struct ledger_job *lj)
     } else if (m->is_suppressed) {
         answer(s, 550, "5.7.1", m->suppressed_why);
     } else {
-        add_recipient(m);
-        answer(s, 250, "2.1.5", "Recipient taken");
+        take_recipient(m, s);
     }
     intake_session_pump(s);
 }
@@ -155,8 +161,14 @@ void intake_mail_recipient(struct intake_session *s, const struct smtp_server_ev
 {
     struct intake_mail *m = s->mail;
     struct err why;
+    char key[ADDR_MAX + 1];
     if (!addr_parse(e->text, &m->asked, &why)) {
         answer(s, 553, "5.1.3", why.text);
+        return;
+    }
+    addr_key(&m->asked, key);
+    if (!suppression_filter_may(s->in->core->suppressible, str_of(key))) {
+        take_recipient(m, s);
         return;
     }
     m->lj = (struct ledger_job){
@@ -412,6 +424,7 @@ void intake_mail_done(struct intake_session *s)
     m->ctx = (struct admin_context){.ids = &c->ids,
                                     .people = c->people,
                                     .places = c->places,
+                                    .suppressible = c->suppressible,
                                     .wall_ms = core_steady(c),
                                     .random = rand_u64(&c->rand),
                                     .spool_dir = m->spool,

@@ -47,6 +47,7 @@ void intake_session_free(struct intake_session *s)
     smtp_server_free(&s->smtp);
     rights_drop(&s->asked);
     rights_drop(&s->who);
+    secret_wipe(s->proof, sizeof s->proof);
     free(s);
 }
 
@@ -57,6 +58,7 @@ static void look_up(struct intake_session *s, struct str user)
     struct rights *r = intake_user(s->in, user, s->peer);
     struct smtp_keys k = {.iterations = 0};
     rights_drop(&s->asked);
+    s->has_proof = false;
     if (r) {
         s->asked = rights_keep(r);
         k.iterations = r->c->iterations;
@@ -76,11 +78,30 @@ static void derived(void *owner, const uint8_t *salted)
     intake_session_pump(s);
 }
 
+/* Milliseconds of a desk, but for a password that this login has proven before: applications log in
+ * again and again. Whoever guesses wrong, or at a name that nobody has, pays in full. */
+static void derive(struct intake_session *s)
+{
+    const struct secret *password = smtp_server_password(s->smtp);
+    const struct rights *r = s->asked;
+    s->has_proof = password && smtp_keys_proof(s->in->proof_key, password, s->proof);
+    if (s->has_proof && r && r->has_proof && !r->revoked &&
+        smtp_keys_proofs_equal(r->proof, s->proof))
+        smtp_server_proven(s->smtp, now_of(s));
+    else
+        s->derivation =
+            derive_start(s->in->core->desks, smtp_server_derivation(s->smtp), password, derived, s);
+}
+
 static void logged_in(struct intake_session *s)
 {
     rights_drop(&s->who);
     s->who = s->asked;
     s->asked = NULL;
+    if (s->has_proof) {
+        s->who->has_proof = true;
+        memcpy(s->who->proof, s->proof, sizeof s->proof);
+    }
     if (s->who->c->size_max)
         smtp_server_limit(s->smtp, MIN(s->who->c->size_max, (uint64_t)INTAKE_SIZE_MAX),
                           INTAKE_RECIPIENTS_MAX);
@@ -110,10 +131,7 @@ static void take(struct intake_session *s, const struct smtp_server_event *e)
         conn_accept_tls(s->conn, s->in->identity, now_of(s) + HANDSHAKE_MS);
         break;
     case SMTP_SERVER_LOOKUP: look_up(s, e->text); break;
-    case SMTP_SERVER_DERIVE:
-        s->derivation = derive_start(s->in->core->desks, smtp_server_derivation(s->smtp),
-                                     smtp_server_password(s->smtp), derived, s);
-        break;
+    case SMTP_SERVER_DERIVE: derive(s); break;
     case SMTP_SERVER_LOGIN: logged_in(s); break;
     case SMTP_SERVER_NO_LOGIN: refused(s, e->text); break;
     case SMTP_SERVER_MAIL: intake_mail_begin(s, e); break;

@@ -157,14 +157,24 @@ static void fail_all(struct list *jobs, const struct err *e)
     }
 }
 
+static bool savepoint(struct db *db, const char *sql, struct err *e)
+{
+    struct stmt *s = db_stmt(db, sql, e);
+    return s && db_run(s, e);
+}
+
 /* A job whose failure must not undo its neighbours. */
 static void work_alone(struct ledger_job *j, struct db *db)
 {
     struct err e = {0};
-    j->ok = db_exec(db, "SAVEPOINT job", &j->error) && j->work(j, db, &j->error);
-    if (!j->ok && db_in_transaction(db) && !db_exec(db, "ROLLBACK TO job", &e))
+    if (j->is_read) {
+        j->ok = j->work(j, db, &j->error);
+        return;
+    }
+    j->ok = savepoint(db, "SAVEPOINT job", &j->error) && j->work(j, db, &j->error);
+    if (!j->ok && db_in_transaction(db) && !savepoint(db, "ROLLBACK TO job", &e))
         log_event(LOG_ERROR, "ledger.savepoint", "%s", e.text);
-    if (db_in_transaction(db) && !db_exec(db, "RELEASE job", &e))
+    if (db_in_transaction(db) && !savepoint(db, "RELEASE job", &e))
         log_event(LOG_ERROR, "ledger.savepoint", "%s", e.text);
 }
 

@@ -15,6 +15,7 @@
  *   look.c, patterns.c, evidence.c, isolate.c  for the operator       cancels.c  words to keep
  *   signing.c    DKIM keys, signatures     domain_check.c, domain_verdict.c  what DNS says
  *   probe.c      server test and health probes   cells.c   server x mailbox provider, kept
+ *   suppressing.c  which addresses are in doubt
  *   policies.c   failure matrices of the groups  intake*.c  mail in by SMTP, see intake_inner.h */
 #ifndef ENGINE_STATE_H
 #define ENGINE_STATE_H
@@ -254,7 +255,8 @@ struct core {
     struct journal *journal;
     struct fleet *fleet;
     struct link_server *link;
-    struct intake *intake; /* NULL: no submission */
+    struct intake *intake;                   /* NULL: no submission */
+    struct suppression_filter *suppressible; /* NULL: none, ask the table */
     const struct rules *rules;
     struct signing *signing; /* DKIM keys in force */
     struct secrets *secrets;

@@ -504,6 +504,7 @@ static struct submission *submission_new(struct core *c, struct link_request *r)
     snprintf(s->spool, sizeof s->spool, "%s/spool", c->cfg->data_dir);
     s->ctx = (struct admin_context){.ids = &c->ids,
                                     .places = c->places,
+                                    .suppressible = c->suppressible,
                                     .wall_ms = core_steady(c),
                                     .random = rand_u64(&c->rand),
                                     .spool_dir = s->spool,

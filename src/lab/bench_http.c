@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #define MESSAGES_USUAL 40000
-#define BATCH          500
+#define BATCH          1000
 #define CLIENTS_USUAL  4
 #define ANSWER_MAX     (1u << 20)
 #define BODY_MAX       (64u << 20)

@@ -57,6 +57,17 @@ bool smtp_keys_fit(const struct smtp_keys *k, const uint8_t salted[SMTP_SALTED_S
     return ok;
 }
 
+bool smtp_keys_proof(const uint8_t key[SMTP_KEY_SIZE], const struct secret *password,
+                     uint8_t out[SMTP_KEY_SIZE])
+{
+    return mac(key, secret_reveal(password), out);
+}
+
+bool smtp_keys_proofs_equal(const uint8_t a[SMTP_KEY_SIZE], const uint8_t b[SMTP_KEY_SIZE])
+{
+    return CRYPTO_memcmp(a, b, SMTP_KEY_SIZE) == 0;
+}
+
 void smtp_keys_decoy(struct smtp_keys *k, struct str user, const uint8_t secret[SMTP_KEY_SIZE])
 {
     uint8_t salt[SMTP_KEY_SIZE] = {0};

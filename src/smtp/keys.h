@@ -27,6 +27,12 @@ bool smtp_keys_of_salted(struct smtp_keys *k, const uint8_t salted[SMTP_SALTED_S
 bool smtp_keys_make(struct smtp_keys *k, const struct secret *password) MUST_USE;
 /* Does what was derived belong to k? In constant time. */
 bool smtp_keys_fit(const struct smtp_keys *k, const uint8_t salted[SMTP_SALTED_SIZE]) MUST_USE;
+/* What tells a password that was proven before from any other, without keeping it: its MAC under a
+ * key of this process. Against guessing it is worth what the key is. */
+bool smtp_keys_proof(const uint8_t key[SMTP_KEY_SIZE], const struct secret *password,
+                     uint8_t out[SMTP_KEY_SIZE]) MUST_USE;
+/* In constant time. */
+bool smtp_keys_proofs_equal(const uint8_t a[SMTP_KEY_SIZE], const uint8_t b[SMTP_KEY_SIZE]);
 /* For a name that nobody has: a salt that stays the same for it (`secret` is ours, 32 bytes), and
  * keys that no password fits. Takes as long as having some. */
 void smtp_keys_decoy(struct smtp_keys *k, struct str user, const uint8_t secret[SMTP_KEY_SIZE]);

@@ -93,6 +93,8 @@ const struct smtp_derivation *smtp_server_derivation(const struct smtp_server *s
 const struct secret *smtp_server_password(const struct smtp_server *s);
 /* NULL: it failed. */
 void smtp_server_derived(struct smtp_server *s, const uint8_t *salted, int64_t now_ms);
+/* Instead of it: the driver knows that this very password fits these keys. */
+void smtp_server_proven(struct smtp_server *s, int64_t now_ms);
 /* After MAIL, RCPT, DATA, DONE: the reply, one line. enhanced: "2.1.0" ... */
 void smtp_server_answer(struct smtp_server *s, int code, const char *enhanced, struct str text,
                         int64_t now_ms);

@@ -267,3 +267,10 @@ void smtp_server_derived(struct smtp_server *s, const uint8_t *salted, int64_t n
         fail(s);
     }
 }
+
+void smtp_server_proven(struct smtp_server *s, int64_t now_ms)
+{
+    s->now_ms = now_ms;
+    if (s->state == SERVER_DERIVING)
+        succeed(s);
+}

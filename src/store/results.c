@@ -6,6 +6,7 @@
 #include "store/attempt_log.h"
 #include "store/hours.h"
 #include "store/limits.h"
+#include "store/suppression_filter.h"
 #include "store/tally.h"
 
 #include <stdio.h>
@@ -229,6 +230,7 @@ static bool suppress(struct db *db, const struct outcome *o, const char *reason,
                              e);
     if (!s)
         return false;
+    suppression_note(o->key);
     db_bind_text(s, 1, o->key);
     db_bind_cstr(s, 2, reason);
     db_bind_text(s, 3, o->rule.n ? o->rule : o->campaign_num ? STR("campaign") : STR("message"));

@@ -1,6 +1,8 @@
 /* Tables suppression and soft_bounce: see suppression.h. */
 #include "store/suppression.h"
 
+#include "store/suppression_filter.h"
+
 #define COLUMNS "address, reason, source, since, provisional_until, server_num, message_id"
 
 bool suppression_reason_ok(struct str reason)
@@ -39,6 +41,7 @@ bool suppression_add(struct db *db, const struct suppression *s, bool *added_out
     *added_out = false;
     if (!s->address.n || !suppression_reason_ok(s->reason))
         return err_set(e, ERR_INVALID, "a suppression needs an address and a known reason");
+    suppression_note(s->address);
     if (!run_with(db,
                   "INSERT INTO suppression (" COLUMNS ") VALUES ($1, $2, $3, $4, $5, $6, $7) "
                   "ON CONFLICT (address) DO NOTHING",

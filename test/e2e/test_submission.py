@@ -98,6 +98,13 @@ def test_login(place):
     with place.client(login=False) as c:
         got = refusal(lambda: c.login(place.login[0], "wrong"))
         tap.ok(got[0] == 535, "a wrong password", got)
+    again = []
+    for password in (place.login[1], "wrong", place.login[1] + "x", place.login[1]):
+        with place.client(login=False) as c:
+            c.ehlo()
+            c.user, c.password = place.login[0], password
+            again.append(refusal(lambda c=c: c.auth("PLAIN", c.auth_plain))[0])
+    tap.ok(again == [250, 535, 535, 250], "a proven password opens, no other does", again)
     with place.client(login=False) as c:
         got = refusal(lambda: c.login("nobody", "wrong"))
         tap.ok(got[0] == 535, "an unknown user, the same words", got)

@@ -264,6 +264,22 @@ static void scram_is_rfc7677(void **state)
     secret_free(&password);
 }
 
+static void proofs_tell_passwords_apart(void **state)
+{
+    static const uint8_t key[SMTP_KEY_SIZE] = {1, 2, 3}, other[SMTP_KEY_SIZE] = {1, 2, 4};
+    uint8_t a[SMTP_KEY_SIZE], b[SMTP_KEY_SIZE];
+    struct secret *pencil = secret_new("pencil", 6), *pencils = secret_new("pencils", 7);
+
+    assert_true(smtp_keys_proof(key, pencil, a) && smtp_keys_proof(key, pencil, b));
+    assert_true(smtp_keys_proofs_equal(a, b));
+    assert_true(smtp_keys_proof(key, pencils, b));
+    assert_false(smtp_keys_proofs_equal(a, b));
+    assert_true(smtp_keys_proof(other, pencil, b));
+    assert_false(smtp_keys_proofs_equal(a, b));
+    secret_free(&pencil);
+    secret_free(&pencils);
+}
+
 static void decoys_stay_the_same(void **state)
 {
     static const uint8_t secret[SMTP_KEY_SIZE] = {1, 2, 3}, other[SMTP_KEY_SIZE] = {1, 2, 4};
@@ -284,10 +300,11 @@ static void decoys_stay_the_same(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(smuggling_corpus),  cmocka_unit_test(smuggling_matrix),
-        cmocka_unit_test(pipelining_matrix), cmocka_unit_test(data_matrix),
-        cmocka_unit_test(body_is_not_kept),  cmocka_unit_test(greed_is_bounded),
-        cmocka_unit_test(scram_is_rfc7677),  cmocka_unit_test(decoys_stay_the_same),
+        cmocka_unit_test(smuggling_corpus),     cmocka_unit_test(smuggling_matrix),
+        cmocka_unit_test(pipelining_matrix),    cmocka_unit_test(data_matrix),
+        cmocka_unit_test(body_is_not_kept),     cmocka_unit_test(greed_is_bounded),
+        cmocka_unit_test(scram_is_rfc7677),     cmocka_unit_test(proofs_tell_passwords_apart),
+        cmocka_unit_test(decoys_stay_the_same),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
