@@ -83,8 +83,7 @@ static bool of_server(struct admin_context *c, const char *name, struct limit_ro
 
 static bool read_provider(const char *name, struct limit_row *l, struct err *e)
 {
-    bool other = !strcmp(name, provider_name(providers_builtin(), PROVIDER_OTHER));
-    if (!other && provider_by_name(providers_builtin(), str_of(name)) == PROVIDER_OTHER)
+    if (!provider_known(providers_builtin(), str_of(name)))
         return err_set(e, ERR_NOT_FOUND,
                        "provider: \"%.60s\" is no mailbox provider of rules/providers.yaml, nor "
                        "`other`",

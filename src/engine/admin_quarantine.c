@@ -3,7 +3,9 @@
 #include "base/codec.h"
 #include "base/secret.h"
 #include "engine/admin_parts.h"
+#include "feedback/provider.h"
 #include "model/server.h"
+#include "store/cells.h"
 #include "store/quarantine.h"
 #include "store/servers.h"
 
@@ -54,15 +56,35 @@ static bool run_quarantine(struct admin_context *c, json_t *args, struct str tai
     return true;
 }
 
+/* The cell of a server for one mailbox provider. */
+static bool release_cell(struct admin_context *c, const char *name, uint16_t num,
+                         const char *provider, json_t **data_out, struct err *e)
+{
+    if (!provider_known(providers_builtin(), str_of(provider)))
+        return err_set(e, ERR_NOT_FOUND,
+                       "provider: \"%.60s\" is no mailbox provider of rules/providers.yaml, nor "
+                       "`other`",
+                       provider);
+    if (!cells_remove(c->db, num, provider, e))
+        return false;
+    *data_out = json_pack("{s:s, s:i, s:s}", "name", name, "num", (int)num, "provider", provider);
+    return true;
+}
+
 static bool run_release(struct admin_context *c, json_t *args, struct str tail, json_t **data_out,
                         struct err *e)
 {
-    const char *name = NULL;
+    static const char *const known[] = {"name", "provider", NULL};
+    const char *name = NULL, *provider = NULL;
     uint16_t num = 0;
     bool was_out = false;
     (void)tail;
-    if (!args_known(args, (const char *const[]){"name", NULL}, e) ||
-        !find(c, args, &name, &num, e) || !quarantine_remove(c->db, num, &was_out, e))
+    if (!args_known(args, known, e) || !find(c, args, &name, &num, e) ||
+        !args_text(args, "provider", 100, &provider, e))
+        return false;
+    if (provider)
+        return release_cell(c, name, num, provider, data_out, e);
+    if (!quarantine_remove(c->db, num, &was_out, e))
         return false;
     *data_out =
         json_pack("{s:s, s:i, s:b}", "name", name, "num", (int)num, "was_quarantined", was_out);

@@ -128,7 +128,7 @@ static bool add_provider(struct reading *x, const char *text, struct err *e)
 {
     const struct providers *p = providers_builtin();
     struct nearest near = {.typed = text, .distance = 4};
-    if (strcmp(text, "other") != 0 && !provider_by_name(p, str_of(text))) {
+    if (!provider_known(p, str_of(text))) {
         for (unsigned i = 0; i <= providers_count(p); i++)
             look_at_name(&near, provider_name(p, i));
         return err_set(e, ERR_INVALID,

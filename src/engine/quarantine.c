@@ -2,6 +2,8 @@
  * server in a state that says more (open, misconfigured) is taken out as soon as it leaves it. */
 #include "engine/state.h"
 #include "base/alloc.h"
+#include "feedback/provider.h"
+#include "fleet/cells.h"
 #include "store/quarantine.h"
 
 #include <stdio.h>
@@ -53,6 +55,14 @@ void quarantine_second(struct core *c)
         free(map_u64_remove(c->quarantines, over[--n]));
 }
 
+static void release_cell(struct core *c, uint16_t num, const char *provider, json_t *data)
+{
+    uint32_t p = provider_by_name(providers_builtin(), str_of(provider));
+    if (!fleet_release_cell(c->fleet, num, p, "released by the user", core_steady(c)))
+        json_object_set_new(data, "nothing_to_do",
+                            json_string("it is neither closed nor slowed for this provider"));
+}
+
 /* Says so when there was nothing to release. */
 static void release(struct core *c, uint16_t num, json_t *data)
 {
@@ -71,6 +81,11 @@ static void release(struct core *c, uint16_t num, json_t *data)
 void quarantine_changed(struct core *c, const char *op, json_t *data)
 {
     uint16_t num = (uint16_t)json_integer_value(json_object_get(data, "num"));
+    const char *provider = json_string_value(json_object_get(data, "provider"));
+    if (str_is(str_of(op), "server.release") && provider) {
+        release_cell(c, num, provider, data);
+        return;
+    }
     if (str_is(str_of(op), "server.release")) {
         release(c, num, data);
         return;

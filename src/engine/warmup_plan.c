@@ -80,8 +80,7 @@ static bool add_provider(json_t *plan, const char *text, struct err *e)
     if (!n || !curve.n || !str_copy(str_cut(t, 0, n), name, sizeof name))
         return err_set(e, ERR_INVALID,
                        "provider: \"%.60s\" must look like gmail=40%% or gmail=20,40,80", text);
-    if (provider_by_name(providers_builtin(), str_of(name)) == PROVIDER_OTHER &&
-        strcmp(name, provider_name(providers_builtin(), PROVIDER_OTHER)) != 0)
+    if (!provider_known(providers_builtin(), str_of(name)))
         return err_set(e, ERR_INVALID,
                        "provider: \"%s\" is no mailbox provider of rules/providers.yaml", name);
     if (!provider_curve(plan, curve, &c, e))

@@ -48,7 +48,7 @@ static bool add_provider(struct providers *p, struct str name, struct err *e)
 {
     if (!name.n || name.n > 40 || p->count == PROVIDERS_MAX)
         return err_set(e, ERR_INVALID, "a provider's id has 1 to 40 characters");
-    if (provider_by_name(p, name) || str_is(name, "other"))
+    if (provider_known(p, name))
         return err_set(e, ERR_INVALID, "provider `" STR_F "` exists already", STR_A(name));
     p->name = alloc_resize(p->name, (p->count + 1) * sizeof(*p->name));
     p->name[p->count++] = str_dup(name);
@@ -174,6 +174,12 @@ unsigned provider_by_name(const struct providers *p, struct str name)
         if (str_is(name, p->name[i]))
             return (unsigned)i + 1;
     return PROVIDER_OTHER;
+}
+
+bool provider_known(const struct providers *p, struct str name)
+{
+    return provider_by_name(p, name) != PROVIDER_OTHER ||
+           str_is(name, provider_name(p, PROVIDER_OTHER));
 }
 
 size_t providers_count(const struct providers *p)

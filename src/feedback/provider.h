@@ -28,6 +28,8 @@ unsigned provider_of_mx(const struct providers *p, struct str host);
 const char *provider_name(const struct providers *p, unsigned number);
 /* PROVIDER_OTHER when there is none of that name. */
 unsigned provider_by_name(const struct providers *p, struct str name);
+/* True: one of that name is in the table, or it is "other". */
+bool provider_known(const struct providers *p, struct str name);
 size_t providers_count(const struct providers *p);
 
 #endif

@@ -388,6 +388,19 @@ void fleet_bar_provider(struct fleet *f, uint16_t num, uint32_t provider, const 
         cell_move(f, s, c, OPER_OPEN, reason, until, now_ms);
 }
 
+bool fleet_release_cell(struct fleet *f, uint16_t num, uint32_t provider, const char *reason,
+                        int64_t now_ms)
+{
+    struct fserver *s = fleet_find(f, num);
+    struct cell *c = s ? find(s, provider) : NULL;
+    if (!c || (c->state != OPER_OPEN && c->state != OPER_DEGRADED))
+        return false;
+    pace_free(&c->pace);
+    cell_move(f, s, c, c->state == OPER_OPEN ? OPER_HALF_OPEN : OPER_HEALTHY, reason, 0, now_ms);
+    f->events.on_ready(f->arg, num);
+    return true;
+}
+
 void fleet_restore_cell(struct fleet *f, uint16_t num, uint32_t provider, const char *reason,
                         int64_t until, uint32_t openings, int64_t now_ms)
 {

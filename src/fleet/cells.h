@@ -30,6 +30,10 @@ size_t fleet_cells_closed(const struct fleet *f);
  * closed already is kept closed for longer. */
 void fleet_bar_provider(struct fleet *f, uint16_t num, uint32_t provider, const char *reason,
                         int64_t until, int64_t now_ms);
+/* By the user's word: one message tries a closed cell at once, a learned pace is forgotten. False:
+ * it is neither closed nor slowed. */
+bool fleet_release_cell(struct fleet *f, uint16_t num, uint32_t provider, const char *reason,
+                        int64_t now_ms);
 /* A cell that was open when the daemon ended is so again; says nothing to anybody. */
 void fleet_restore_cell(struct fleet *f, uint16_t num, uint32_t provider, const char *reason,
                         int64_t until, uint32_t openings, int64_t now_ms);

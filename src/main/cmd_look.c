@@ -311,6 +311,8 @@ int cmd_server_quarantine(struct cmd *c)
 
 int cmd_server_release(struct cmd *c)
 {
-    return call_change(c, "POST", daemon_path("/v1/servers/%s/release", cmd_arg(c, 0)), NULL,
-                       "server %s is released", cmd_arg(c, 0));
+    const char *provider = cmd_text(c, "provider");
+    return call_change(c, "POST", daemon_path("/v1/servers/%s/release", cmd_arg(c, 0)), cmd_body(c),
+                       "server %s is released%s%s", cmd_arg(c, 0), provider ? " for " : "",
+                       provider ? provider : "");
 }

@@ -81,6 +81,8 @@ static const struct option quarantine_options[] = {
     OPT(ARG_TEXT, "reason", "R", "reason", "why; shown wherever its state is", .flags = OPT_REQUIRED),
     OPT(ARG_DURATION, "for", "D", "for", "back by itself after this long, by a ramp (default: until released)",
         RANGE(1000, INT64_C(366) * 24 * HOUR_MS)), END};
+static const struct option release_options[] = {
+    OPT(ARG_NAME, "provider", "P", "provider", "only for this mailbox provider, which it is closed to or slowed for: one message tries now"), END};
 static const struct option isolate_options[] = {
     OPT(ARG_TEXT, "to", "A[,B...]", NULL, "addresses to probe, at most 10", .flags = OPT_REPEAT | OPT_REQUIRED),
     OPT(ARG_TEXT, "server", "S[,T...]", NULL, "servers to compare, at most 200", .flags = OPT_REPEAT),
@@ -126,7 +128,7 @@ const struct command commands_servers[] = {
     COMMAND("server", "resume", "NAME", cmd_server_resume, NULL, CLIENT, "use a server again", NULL),
     COMMAND("server", "drain", "NAME", cmd_server_drain, NULL, CLIENT, "finish what it has, take nothing new", NULL),
     COMMAND("server", "quarantine", "NAME", cmd_server_quarantine, quarantine_options, CLIENT, "take a server out, with a reason", NULL),
-    COMMAND("server", "release", "NAME", cmd_server_release, NULL, CLIENT, "let a quarantined or suspect server back, by a ramp", NULL),
+    COMMAND("server", "release", "NAME", cmd_server_release, release_options, CLIENT, "let a quarantined or suspect server back, by a ramp", NULL),
     COMMAND("server", "isolate", "", cmd_server_isolate, isolate_options, CLIENT, "one probe mail through each server, compared: which one is it?",
         "Sends a real test mail through every server to every address and compares step by step. The\n"
         "probes count in the limits of their servers. Exits 0 when all went well, else 1.\n"

@@ -54,6 +54,24 @@ def check_shown(scene, what):
            f"{what}: and says why not this one", why)
 
 
+def check_released(scene):
+    """By hand: one tries at once, then a ramp; also after a crash it is not closed any more."""
+    tap.equal(scene.daemon.run("server", "release", "a", "--provider", "nobody").returncode, 3,
+              "no such provider")
+    idle = scene.daemon.run("server", "release", "b", "--provider", "gmail")
+    tap.ok("nothing to do" in idle.stderr + idle.stdout, "nothing is closed there", idle)
+    scene.witness.behave("a")
+    scene.daemon.cli("server", "release", "a", "--provider", "gmail")
+    scene.daemon.kill()
+    scene.daemon.start()
+    tap.equal(scene.daemon.json("server", "show", "a")["cells"], [], "released, kept over a crash")
+    start(scene, "again", [f"h{i}@gmail.com" for i in range(200)])
+    scene.daemon.wait_finished("again", 60)
+    took = [d for d in scene.witness.events("dot")
+            if d["server"] == "a" and d["rcpt"][0].endswith("gmail.com")]
+    tap.ok(took, f"{len(took)} for gmail by it again")
+
+
 def test_blocked():
     with Scene({"a": {"rcpt": [["^g", BLOCK]]}, "b": {}}) as scene:
         scene.add_servers()
@@ -76,6 +94,7 @@ def test_blocked():
         start(scene, "more", [f"g0{i}@gmail.com" for i in range(100)])
         scene.daemon.wait_finished("more", 60)
         tap.equal(len(refused(scene)), before, "none is sent there again")
+        check_released(scene)
         scene.daemon.stop()
         scene.check_ledger("blocked at one")
 
