@@ -12,6 +12,13 @@ void on_credentials_list(struct http_request *r)
         answer_report(r, report_credentials(r->db, &p, &j, &e), &j, &e);
 }
 
+void on_credentials_show(struct http_request *r)
+{
+    struct err e;
+    json_t *j = NULL;
+    answer_report(r, report_credential(r->db, r->params[0], &j, &e), &j, &e);
+}
+
 void on_credentials_make(struct http_request *r)
 {
     struct err e;

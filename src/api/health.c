@@ -3,6 +3,8 @@
 #include "api/inner.h"
 #include "api/resources.h"
 #include "model/server.h"
+#include "base/clock.h"
+#include "store/latency.h"
 #include "store/reports.h"
 
 #include <stdio.h>
@@ -172,8 +174,28 @@ static void add_core(struct buf *b, const json_t *core)
     }
 }
 
+/* Percentiles of the last hour as a summary's quantiles, by stream. */
+static void add_latency(struct buf *b, json_t *latency)
+{
+    static const struct {
+        const char *field, *quantile;
+    } parts[] = {{"p50_ms", "0.5"}, {"p95_ms", "0.95"}, {"p99_ms", "0.99"}};
+    const char *stream;
+    json_t *spans;
+    head(b, "accept_to_sent_seconds", "gauge",
+         "Acceptance of single messages to the 250 of their server, quantiles of the last hour.");
+    json_object_foreach(json_object_get(latency, "streams"), stream, spans)
+    {
+        const json_t *hour = json_object_get(spans, "hour");
+        for (size_t i = 0; json_is_object(hour) && i < countof(parts); i++)
+            buf_addf(b, "postfleet_accept_to_sent_seconds{lane=\"%s\",quantile=\"%s\"} %.3f\n",
+                     stream, parts[i].quantile,
+                     json_number_value(json_object_get(hour, parts[i].field)) / 1000);
+    }
+}
+
 static void write_metrics(struct buf *b, json_t *totals, const json_t *servers, const json_t *queue,
-                          const json_t *core)
+                          json_t *latency, const json_t *core)
 {
     add_core(b, core);
     add_messages(b, totals);
@@ -190,6 +212,7 @@ static void write_metrics(struct buf *b, json_t *totals, const json_t *servers, 
     add_servers(b, servers, "latency_ms_p95", "server_latency_p95_seconds", "gauge",
                 "95th percentile of the time to an answer.", 0.001);
     add_quotas(b, servers);
+    add_latency(b, latency);
 }
 
 void on_health_metrics(struct http_request *r)
@@ -197,13 +220,14 @@ void on_health_metrics(struct http_request *r)
     struct err e;
     struct report_page p = {.limit = REPORT_LIMIT_MAX};
     struct buf b;
-    json_t *totals = NULL, *servers = NULL, *queue = NULL;
+    json_t *totals = NULL, *servers = NULL, *queue = NULL, *latency = NULL;
     json_t *fleet = call_live(r, "live.fleet"), *core = call_live(r, "live.status");
     bool ok = report_totals(r->db, &totals, &e) && report_servers(r->db, &p, fleet, &servers, &e) &&
-              report_queue(r->db, NULL, 0, &queue, &e);
+              report_queue(r->db, NULL, 0, &queue, &e) &&
+              latency_report_all(r->db, clock_wall_ms(), &latency, &e);
     buf_init(&b, 16u << 20);
     if (ok) {
-        write_metrics(&b, totals, servers, queue, core);
+        write_metrics(&b, totals, servers, queue, latency, core);
         http_answer_text(r, 200, "text/plain; version=0.0.4; charset=utf-8", buf_str(&b));
     } else {
         http_answer_error(r, &e);
@@ -212,6 +236,7 @@ void on_health_metrics(struct http_request *r)
     json_decref(totals);
     json_decref(servers);
     json_decref(queue);
+    json_decref(latency);
     json_decref(fleet);
     json_decref(core);
 }

@@ -134,6 +134,7 @@ void on_keys_list(struct http_request *r);
 void on_keys_make(struct http_request *r);
 void on_keys_remove(struct http_request *r);
 void on_credentials_list(struct http_request *r);
+void on_credentials_show(struct http_request *r);
 void on_credentials_make(struct http_request *r);
 void on_credentials_test(struct http_request *r);
 void on_credentials_remove(struct http_request *r);

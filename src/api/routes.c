@@ -150,6 +150,7 @@ const struct http_route http_routes[] = {
     {HTTP_DELETE, "/v1/keys/{}", on_keys_remove, "keys:write", 0, false},
     {HTTP_GET, "/v1/credentials", on_credentials_list, "keys:write", 0, false},
     {HTTP_POST, "/v1/credentials", on_credentials_make, "keys:write", JSON, false},
+    {HTTP_GET, "/v1/credentials/{}", on_credentials_show, "keys:write", 0, false},
     {HTTP_POST, "/v1/credentials/{}/test", on_credentials_test, "keys:write", JSON, false},
     {HTTP_DELETE, "/v1/credentials/{}", on_credentials_remove, "keys:write", 0, false},
 

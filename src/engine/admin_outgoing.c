@@ -105,6 +105,7 @@ bool outgoing_store(struct admin_context *c, struct composed *m, uint32_t creden
                          .credential_num = credential_num,
                          .expires_at = m->expires_at,
                          .created_at = c->wall_ms,
+                         .send_at = m->due,
                          .due = due_of(c, m)};
     if (m->group_num)
         a.group_num = m->group_num;

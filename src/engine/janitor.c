@@ -11,6 +11,7 @@
 #include "store/events.h"
 #include "store/hours.h"
 #include "store/idempotency.h"
+#include "store/latency.h"
 #include "store/limits.h"
 #include "store/settings.h"
 #include "store/spool.h"
@@ -210,7 +211,7 @@ static bool sweep_work(struct ledger_job *lj, struct db *db, struct err *e)
     snprintf(dir, sizeof dir, "%s/spool", w->core->cfg->data_dir);
     return events_trim(db, w->now - EVENTS_KEPT_MS, EVENTS_BITE, &n, e) &&
            hours_trim(db, w->now - EVENTS_KEPT_MS, e) && limits_sweep(db, w->now, e) &&
-           cells_sweep(db, w->now - CELLS_KEPT_MS, e) &&
+           latencies_trim(db, clock_wall_ms(), e) && cells_sweep(db, w->now - CELLS_KEPT_MS, e) &&
            (access(dir, F_OK) != 0 || spool_sweep(dir, has_message, w, &n, e));
 }
 

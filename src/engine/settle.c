@@ -423,6 +423,8 @@ void settle_attempt(struct job *j, const struct ending *end)
     switch (st.kind) {
     case STEP_END:
         x->o.kind = OUTCOME_END;
+        if (st.state == MESSAGE_SENT && !j->run)
+            x->o.sent_after_ms = MAX(core_steady(j->core) - j->item->first_at, (int64_t)1);
         x->o.provisional_until = st.hard ? clock_wall_ms() + PROVISIONAL_MS : 0;
         leave(j, x);
         break;

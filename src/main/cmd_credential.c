@@ -14,6 +14,10 @@ static const struct column credential_columns[] = {
     {"CREATED", "created_at", FORM_TIME, true},
     {"EXPIRES", "expires_at", FORM_TIME, true},
     {"REVOKED", "revoked_at", FORM_TIME, true},
+    {"SENT/H", "latency.hour.messages", FORM_COUNT, true},
+    {"P50", "latency.hour.p50_ms", FORM_MS, true},
+    {"P95", "latency.hour.p95_ms", FORM_MS, true},
+    {"P99", "latency.hour.p99_ms", FORM_MS, true},
     {NULL, NULL, FORM_TEXT, false},
 };
 
@@ -26,6 +30,10 @@ static const struct column key_columns[] = {
     {"CREATED", "created_at", FORM_TIME, true},
     {"EXPIRES", "expires_at", FORM_TIME, true},
     {"REVOKED", "revoked_at", FORM_TIME, true},
+    {"SENT/H", "latency.hour.messages", FORM_COUNT, true},
+    {"P50", "latency.hour.p50_ms", FORM_MS, true},
+    {"P95", "latency.hour.p95_ms", FORM_MS, true},
+    {"P99", "latency.hour.p99_ms", FORM_MS, true},
     {NULL, NULL, FORM_TEXT, false},
 };
 
@@ -73,6 +81,11 @@ int cmd_credential_create(struct cmd *c)
 int cmd_credential_list(struct cmd *c)
 {
     return call_table(c, daemon_path("/v1/credentials"), credential_columns, "no credentials");
+}
+
+int cmd_credential_show(struct cmd *c)
+{
+    return call_show(c, daemon_path("/v1/credentials/%s", cmd_arg(c, 0)));
 }
 
 int cmd_credential_revoke(struct cmd *c)

@@ -123,6 +123,7 @@ int cmd_key_list(struct cmd *c);
 int cmd_key_revoke(struct cmd *c);
 int cmd_credential_create(struct cmd *c);
 int cmd_credential_list(struct cmd *c);
+int cmd_credential_show(struct cmd *c);
 int cmd_credential_revoke(struct cmd *c);
 int cmd_credential_test(struct cmd *c);
 int cmd_events_follow(struct cmd *c);

@@ -77,6 +77,7 @@ const struct command commands_watch[] = {
         "make an application's login for SMTP; its password is shown once",
         "Example:\n  postfleet credential create shop --group fast --stream transactional --from-domain shop.example"),
     COMMAND("credential", "list", "", cmd_credential_list, NULL, CLIENT, "all logins for SMTP, without the password", NULL),
+    COMMAND("credential", "show", "NAME", cmd_credential_show, NULL, CLIENT, "one of them, and how long its mail took", NULL),
     COMMAND("credential", "revoke", "NAME", cmd_credential_revoke, NULL, ASKS, "take a login back", NULL),
     COMMAND("credential", "test", "NAME", cmd_credential_test, credential_test_options, CLIENT, "is this its password?", NULL),
     COMMAND("log", "tail", "", cmd_log_tail, log_tail_options, CLIENT, "the newest attempts: when, server, verdict, recipient, reply",

@@ -80,7 +80,7 @@ bool accept_message(struct db *db, const struct accepted *m, struct err *e)
                        .group_num = m->group_num,
                        .credential_num = m->credential_num,
                        .due = m->due,
-                       .first_at = m->created_at,
+                       .first_at = MAX(m->created_at, m->send_at),
                        .expires_at = m->expires_at};
     return insert_message(db, m, e) && insert_queue(db, &q, e);
 }

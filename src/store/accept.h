@@ -27,6 +27,7 @@ struct accepted { /* strings are borrowed */
     uint32_t credential_num;         /* of the API key that brought it; 0: none */
     int64_t expires_at;              /* wall ms; 0: never */
     int64_t created_at, due;         /* wall ms */
+    int64_t send_at;                 /* wall ms: not before; age counts from there. 0: at once */
 };
 
 bool accept_message(struct db *db, const struct accepted *m, struct err *e) MUST_USE;

@@ -2,10 +2,12 @@
 #include "store/credentials.h"
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/rand.h"
 #include "base/secret.h"
 #include "model/message.h"
 #include "store/fields.h"
+#include "store/latency.h"
 #include "store/names.h"
 #include "store/reports_parts.h"
 
@@ -223,19 +225,29 @@ bool credentials_get(struct db *db, const char *name, struct credential **out, s
 
 static json_t *credential_json(void *arg, struct db *db, struct stmt *s)
 {
-    (void)arg, (void)db;
+    (void)arg;
+    json_t *latency = NULL;
+    struct err e;
     int64_t expires = db_i64(s, 10), revoked = db_i64(s, 15);
     json_t *domains = part_json(s, 6), *ips = part_json(s, 7);
-    return json_pack("{s:o, s:o, s:o, s:s, s:o, s:o, s:I, s:o, s:o, s:o}", "name",
+    if (!latency_report(db, (uint32_t)db_i64(s, 1), clock_wall_ms(), &latency, &e))
+        latency = json_null();
+    return json_pack("{s:o, s:o, s:o, s:s, s:o, s:o, s:I, s:o, s:o, s:o, s:o}", "name",
                      part_column(s, 2), "user", part_column(s, 2), "group", part_column(s, 4),
                      "stream", lane_name((enum lane)db_i64(s, 5)), "from_domains", domains, "ips",
                      ips, "size_max", (json_int_t)db_i64(s, 8), "created_at",
                      part_time(db_i64(s, 9)), "expires_at", part_time(expires), "revoked_at",
-                     part_time(revoked));
+                     part_time(revoked), "latency", latency);
 }
 
 bool report_credentials(struct db *db, const struct report_page *p, json_t **out, struct err *e)
 {
     return part_select(db, "SELECT " COLUMNS FROM " AND k.name > $1 ORDER BY k.name LIMIT $2", p, 2,
                        credential_json, NULL, out, e);
+}
+
+bool report_credential(struct db *db, const char *name, json_t **out, struct err *e)
+{
+    return part_select_one(db, "SELECT " COLUMNS FROM " AND k.name = $1", "credential", name,
+                           credential_json, NULL, out, e);
 }

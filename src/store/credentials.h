@@ -44,8 +44,10 @@ bool credentials_get(struct db *db, const char *name, struct credential **out,
 /* The row stays; its name is freed by a suffix. */
 bool credentials_revoke(struct db *db, const char *name, int64_t now_ms, struct err *e) MUST_USE;
 /* {"name","user","group","stream","from_domains","ips","size_max","created_at","expires_at",
- * "revoked_at"} a row, for people. */
+ * "revoked_at","latency"} a row, for people; latency: store/latency.h. */
 bool report_credentials(struct db *db, const struct report_page *p, json_t **out,
                         struct err *e) MUST_USE;
+/* The same of one; ERR_NOT_FOUND. */
+bool report_credential(struct db *db, const char *name, json_t **out, struct err *e) MUST_USE;
 
 #endif

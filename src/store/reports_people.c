@@ -1,4 +1,6 @@
 /* Lists, contacts, suppressions, templates and keys as JSON. Reads only; pages by name or id. */
+#include "base/clock.h"
+#include "store/latency.h"
 #include "store/reports.h"
 #include "store/reports_parts.h"
 
@@ -261,7 +263,7 @@ bool report_template(struct db *db, const char *name, json_t **out, struct err *
 
 /* ---- keys ---- */
 
-#define KEY_COLUMNS "name, hint, test, scopes, groups, created_at, expires_at, revoked_at"
+#define KEY_COLUMNS "name, hint, test, scopes, groups, created_at, expires_at, revoked_at, num"
 
 static json_t *key_json(void *arg, struct db *db, struct stmt *s)
 {
@@ -272,12 +274,24 @@ static json_t *key_json(void *arg, struct db *db, struct stmt *s)
                      part_time(db_i64(s, 6)), "revoked_at", part_time(db_i64(s, 7)));
 }
 
+/* In the list alone: a key is looked up with each request. */
+static json_t *key_row(void *arg, struct db *db, struct stmt *s)
+{
+    json_t *latency = NULL, *row = NULL;
+    struct err e;
+    if (!latency_report(db, (uint32_t)db_i64(s, 8), clock_wall_ms(), &latency, &e))
+        latency = json_null();
+    row = key_json(arg, db, s);
+    json_object_set_new(row, "latency", latency);
+    return row;
+}
+
 bool report_keys(struct db *db, const struct report_page *p, json_t **out, struct err *e)
 {
     return part_select(db,
                        "SELECT " KEY_COLUMNS
                        " FROM api_key WHERE kind = 0 AND name > $1 ORDER BY name LIMIT $2",
-                       p, 0, key_json, NULL, out, e);
+                       p, 0, key_row, NULL, out, e);
 }
 
 bool report_key_by_hash(struct db *db, struct str hash, int64_t wall_ms, json_t **out,

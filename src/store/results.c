@@ -5,6 +5,7 @@
 #include "base/map.h"
 #include "store/attempt_log.h"
 #include "store/hours.h"
+#include "store/latency.h"
 #include "store/limits.h"
 #include "store/suppression_filter.h"
 #include "store/tally.h"
@@ -38,6 +39,7 @@ struct results {
     struct hours *hours;
     struct limit_counts *limits;
     struct attempt_log *log;
+    struct latencies *latencies;
 };
 
 struct results *results_new(void)
@@ -47,6 +49,7 @@ struct results *results_new(void)
     r->hours = hours_new();
     r->limits = limit_counts_new();
     r->log = attempt_log_new();
+    r->latencies = latencies_new();
     return r;
 }
 
@@ -60,6 +63,7 @@ void results_free(struct results **rp)
     hours_free(&r->hours);
     limit_counts_free(&r->limits);
     attempt_log_free(&r->log);
+    latencies_free(&r->latencies);
     free(r->counts);
     free(r->uses);
     free(r);
@@ -73,6 +77,7 @@ void results_drop(struct results *r)
     hours_drop(r->hours);
     limit_counts_drop(r->limits);
     attempt_log_drop(r->log);
+    latencies_drop(r->latencies);
 }
 
 /* The place of the counter with this key, a new one (all 0) when there is none. */
@@ -311,6 +316,8 @@ static void count_outcome(struct results *r, const struct outcome *o)
     } else if (o->kind == OUTCOME_LATER && !o->was_deferred && o->tries > 0) {
         count(r, c, 0, STR_NONE, TALLY_DEFERRED, 1);
     }
+    if (o->sent_after_ms)
+        latencies_count(r->latencies, o->credential_num, o->lane, o->a.at, o->sent_after_ms);
     if (!o->has_attempt || !o->a.server_num)
         return;
     attempt_log_add(r->log, &o->a);
@@ -404,7 +411,8 @@ static bool flush_counts(struct results *r, struct db *db, struct err *e)
 bool results_flush(struct results *r, struct db *db, struct err *e)
 {
     if (!flush_counts(r, db, e) || !hours_flush(r->hours, db, e) ||
-        !limit_counts_flush(r->limits, db, e) || !attempt_log_flush(r->log, db, e))
+        !limit_counts_flush(r->limits, db, e) || !attempt_log_flush(r->log, db, e) ||
+        !latencies_flush(r->latencies, db, e))
         return false;
     for (size_t i = 0; i < r->n_uses; i++) {
         struct use *u = &r->uses[i];

@@ -33,9 +33,10 @@ struct outcome {
     uint32_t via_group;   /* the group whose server it was given to; 0: not known (after a crash) */
     uint32_t route_num;   /* the rule that led there; 0: none, or not known */
     uint32_t credential_num;
-    bool took;                 /* counts in its server's quota */
-    int64_t took_at;           /* steady ms */
-    struct str rule;           /* END, hard: the failover rule that suppresses; empty: none does */
+    int64_t sent_after_ms; /* END, sent, single: since its acceptance, at least 1; 0: not known */
+    bool took;             /* counts in its server's quota */
+    int64_t took_at;       /* steady ms */
+    struct str rule;       /* END, hard: the failover rule that suppresses; empty: none does */
     int64_t provisional_until; /* hard bounce: wall ms until which the suppression is provisional */
 };
 

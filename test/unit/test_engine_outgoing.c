@@ -57,9 +57,33 @@ static void none_is_passed_over(void **state)
     map_u64_free(&claimed);
 }
 
+/* Age counts from when it may be sent, so that a mail for next week is not too old when it comes.
+ */
+static void age_counts_from_send_at(void **state)
+{
+    struct fixture *f = *state;
+    int64_t t = 1790000100000;
+    f->c.wall_ms = t - 10;
+    json_t *data = post_message(f,
+                                json_pack("{s:s, s:s, s:s, s:s, s:s}", "to", "a@b.example", "from",
+                                          "c@d.example", "subject", "x", "text", "y", "send_at",
+                                          "2026-10-01T00:00:00Z"),
+                                STR_NONE);
+    must(data, f);
+    json_decref(data);
+    struct stmt *s = db_stmt(f->db, "SELECT first_at, due FROM queue", &f->e);
+    bool row = false;
+    must(s && db_step(s, &row, &f->e) && row, f);
+    assert_true(db_i64(s, 0) > t);
+    assert_int_equal(db_i64(s, 0), db_i64(s, 1));
+    db_reset(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(none_is_passed_over, fixture_set_up, fixture_tear_down)};
+        cmocka_unit_test_setup_teardown(none_is_passed_over, fixture_set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(age_counts_from_send_at, fixture_set_up,
+                                        fixture_tear_down)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
