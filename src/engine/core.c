@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/check.h"
 #include "base/log.h"
+#include "engine/anchor.h"
 #include "engine/cells.h"
 #include "engine/checkpoint.h"
 #include "engine/reputing.h"
@@ -19,8 +20,6 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-#define CLOCK_JUMP_MS (24 * INT64_C(3600000))
 
 int64_t core_steady(const struct core *c)
 {
@@ -130,39 +129,6 @@ static void fleet_cell(void *arg, const struct cell_change *x)
 }
 
 static const struct fleet_events events = {fleet_ready, fleet_state, fleet_common, fleet_cell};
-
-/* ---- the steady clock: boot time, anchored at the wall clock once a boot */
-
-static bool set_anchor(struct db *db, int64_t wall, int64_t boot, struct err *e)
-{
-    return settings_set(db, "clock_boot_id", str_of(clock_boot_id()), e) &&
-           settings_set_i64(db, "clock_anchor_wall", wall, e) &&
-           settings_set_i64(db, "clock_anchor_boot", boot, e);
-}
-
-static bool anchor_clock(struct core *c, struct db *db, struct err *e)
-{
-    struct buf id;
-    bool found = false;
-    int64_t wall = 0, boot = 0, latest = 0;
-    buf_init(&id, SETTINGS_VALUE_MAX);
-    bool ok = settings_get(db, "clock_boot_id", &id, &found, e) &&
-              settings_get_i64(db, "clock_anchor_wall", 0, &wall, e) &&
-              settings_get_i64(db, "clock_anchor_boot", 0, &boot, e) &&
-              settings_get_i64(db, "clock_latest", 0, &latest, e);
-    bool same = ok && found && str_is(buf_str(&id), clock_boot_id());
-    buf_free(&id);
-    if (!ok)
-        return false;
-    if (!same) {
-        boot = clock_boot_ms();
-        wall = MAX(clock_wall_ms(), latest);
-        c->jump_held = latest && wall - latest > CLOCK_JUMP_MS;
-        ok = db_begin(db, e) && set_anchor(db, wall, boot, e) && db_commit(db, e);
-    }
-    c->steady_offset = wall - boot;
-    return ok;
-}
 
 /* ---- start */
 
@@ -289,7 +255,7 @@ static bool start(struct core *c, struct err *e)
 {
     struct db *db = NULL;
     make_parts(c);
-    if (!open_database(c, &db, e) || !anchor_clock(c, db, e))
+    if (!open_database(c, &db, e) || !anchor_open(c, db, e))
         return false;
     loop_refresh(c->loop);
     c->started_boot = loop_now_ms(c->loop);
@@ -442,7 +408,7 @@ bool engine_recover(const char *data_dir, struct engine_recovered *out, struct e
     c->cfg = &cfg;
     c->recovered = out;
     make_books(c);
-    bool ok = open_database(c, &db, e) && anchor_clock(c, db, e);
+    bool ok = open_database(c, &db, e) && anchor_open(c, db, e);
     loop_refresh(c->loop);
     ok = ok && recover_ledger(c, db, e);
     journal_close(&c->journal);

@@ -1,7 +1,8 @@
-/* What time does: states of servers, probes, calendar windows, old intents, the clock's anchor. */
+/* What time does: states of servers, probes, calendar windows, old intents. */
 #include "engine/state.h"
 #include "base/alloc.h"
 #include "base/log.h"
+#include "engine/anchor.h"
 #include "engine/calendar.h"
 #include "engine/domain_check.h"
 #include "engine/limiting.h"
@@ -24,7 +25,7 @@
 #define ANSWERS_BITE   2000 /* a minute */
 #define TICK_MS        100
 #define PROBES         64
-#define ANCHOR_MS      60000
+#define MINUTE_MS      60000
 #define EVENTS_KEPT_MS (INT64_C(90) * 24 * HOUR_MS)
 #define EVENTS_BITE    1000
 #define CELLS_KEPT_MS  (INT64_C(24) * HOUR_MS)
@@ -105,34 +106,6 @@ static void renew_intents(struct core *c)
     }
 }
 
-/* ---- the clock's anchor: the latest steady time, so that a reboot never goes back behind it */
-
-struct anchor {
-    struct ledger_job lj;
-    int64_t steady;
-};
-
-static bool anchor_work(struct ledger_job *lj, struct db *db, struct err *e)
-{
-    return settings_set_i64(db, "clock_latest", container_of(lj, struct anchor, lj)->steady, e);
-}
-
-static void anchor_done(struct ledger_job *lj)
-{
-    free(container_of(lj, struct anchor, lj));
-}
-
-static void post_anchor(struct core *c)
-{
-    struct anchor *a = alloc_one(struct anchor);
-    a->steady = core_steady(c);
-    a->lj.order = LEDGER_RESULT;
-    a->lj.rows = 1;
-    a->lj.work = anchor_work;
-    a->lj.done = anchor_done;
-    ledger_post(c->ledger, &a->lj);
-}
-
 static void settle_provisional(struct core *c);
 static void post_sweep(struct core *c);
 
@@ -153,6 +126,7 @@ static void tick(void *arg)
     if (boot - seconds < 1000)
         return;
     seconds = boot;
+    anchor_second(c);
     renew_intents(c);
     janitor_calendars(c);
     warming_second(c);
@@ -164,9 +138,8 @@ static void tick(void *arg)
     for (size_t i = 0; i < c->n_outlets; i++)
         if (c->outlets[i])
             outlet_second(c->outlets[i]);
-    if (boot - minutes >= ANCHOR_MS) {
+    if (boot - minutes >= MINUTE_MS) {
         minutes = boot;
-        post_anchor(c);
         settle_provisional(c);
         domain_check_minute(c);
         if (c->swept_at == 0 || boot - c->swept_at >= HOUR_MS) {
@@ -236,21 +209,31 @@ static void post_sweep(struct core *c)
 /* ---- each minute: provisional suppressions become settled when their time is over, answers of a
  * day ago are forgotten */
 
+struct minute {
+    struct ledger_job lj;
+    int64_t wall;
+};
+
 static bool provisional_work(struct ledger_job *lj, struct db *db, struct err *e)
 {
-    struct anchor *a = container_of(lj, struct anchor, lj);
-    return suppression_settle(db, a->steady, SETTLE_BITE, &lj->again, e) &&
-           idempotency_sweep(db, a->steady, ANSWERS_BITE, e);
+    const struct minute *m = container_of(lj, struct minute, lj);
+    return suppression_settle(db, m->wall, SETTLE_BITE, &lj->again, e) &&
+           idempotency_sweep(db, m->wall, ANSWERS_BITE, e);
+}
+
+static void provisional_done(struct ledger_job *lj)
+{
+    free(container_of(lj, struct minute, lj));
 }
 
 static void settle_provisional(struct core *c)
 {
-    struct anchor *a = alloc_one(struct anchor);
-    a->steady = clock_wall_ms();
-    a->lj.order = LEDGER_ADMIN;
-    a->lj.work = provisional_work;
-    a->lj.done = anchor_done;
-    ledger_post(c->ledger, &a->lj);
+    struct minute *m = alloc_one(struct minute);
+    m->wall = clock_wall_ms();
+    m->lj.order = LEDGER_ADMIN;
+    m->lj.work = provisional_work;
+    m->lj.done = provisional_done;
+    ledger_post(c->ledger, &m->lj);
 }
 
 void janitor_start(struct core *c)

@@ -15,7 +15,7 @@
  *   look.c, patterns.c, evidence.c, isolate.c  for the operator       cancels.c  words to keep
  *   signing.c    DKIM keys, signatures     domain_check.c, domain_verdict.c  what DNS says
  *   probe.c      server test and health probes   cells.c   server x mailbox provider, kept
- *   suppressing.c  which addresses are in doubt
+ *   anchor.c     the steady clock, over reboots  suppressing.c  which addresses are in doubt
  *   policies.c   failure matrices of the groups  intake*.c  mail in by SMTP, see intake_inner.h */
 #ifndef ENGINE_STATE_H
 #define ENGINE_STATE_H
@@ -264,7 +264,8 @@ struct core {
     char host[256]; /* our name */
     char *public_url;
     struct rand rand;
-    int64_t steady_offset; /* steady ms = boot ms + this */
+    int64_t steady_offset;              /* steady ms = boot ms + this */
+    int64_t anchored_at, anchored_wall; /* what was kept last of both clocks; 0: nothing yet */
     uint64_t epoch;
     int64_t started_boot;
 

@@ -155,6 +155,24 @@ bool limits_sweep(struct db *db, int64_t now_ms, struct err *e)
            sweep(db, of_limits, MINUTE_S, minutes, e) && sweep(db, of_limits, HOUR_S, hours, e);
 }
 
+/* By way of negative starts: a row may take the place of one that has not moved yet. */
+bool limits_shift(struct db *db, int64_t ms, struct err *e)
+{
+    static const char *const steps[] = {"UPDATE usage SET start = -(start + $1)",
+                                        "UPDATE usage SET start = -start WHERE $1 > 0",
+                                        "UPDATE limit_usage SET start = -(start + $1)",
+                                        "UPDATE limit_usage SET start = -start WHERE $1 > 0"};
+    for (size_t i = 0; i < countof(steps); i++) {
+        struct stmt *s = db_stmt(db, steps[i], e);
+        if (!s)
+            return false;
+        db_bind_i64(s, 1, ms);
+        if (!db_run(s, e))
+            return false;
+    }
+    return true;
+}
+
 /* ---- counting */
 
 struct taken {

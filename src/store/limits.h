@@ -36,6 +36,9 @@ void limits_free_rows(struct limit_row *rows, size_t n);
 bool limits_usage(struct db *db, const struct limit_row *l, int64_t span_s, int64_t since,
                   void (*each)(void *arg, int64_t start_ms, uint64_t taken), void *arg,
                   struct err *e) MUST_USE;
+/* Moves all use, of servers and of limits, forwards by so many ms that did not pass though the
+ * clock says so. In a transaction. */
+bool limits_shift(struct db *db, int64_t ms, struct err *e) MUST_USE;
 /* Removes spans that no window reaches any more, of servers and of limits. */
 bool limits_sweep(struct db *db, int64_t now_ms, struct err *e) MUST_USE;
 

@@ -74,6 +74,9 @@ MUTANTS = {
         "            if (!moves)", "routes"),
     "the use of a limit is not read at the start": (
         "src/engine/limiting.c", "    if (!q)\n        return true;\n", "    return true;\n", "quotas"),
+    "a clock set forwards before a reboot is time that passed": (
+        "src/engine/anchor.c", "(moved < MOVED_MS || limits_shift(db, moved, e))",
+        "moved < INT64_MAX", "quotas"),
     "a credential's limit is not checked": (
         "src/fleet/internal.h", "1u << LIMIT_CAMPAIGN | 1u << LIMIT_CREDENTIAL | ",
         "1u << LIMIT_CAMPAIGN | ", "quotas"),

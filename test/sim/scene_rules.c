@@ -130,6 +130,14 @@ static void draw_limit(bool by_zone)
     l->zone = by_zone ? "America/New_York" : NULL;
 }
 
+/* The wall clock is set forwards, then the machine starts anew: no hour has passed for that. */
+static void jump_and_reboot(void)
+{
+    int64_t at = world_between(2, 20) * MINUTE_US;
+    scene_add_fault(FAULT_WALL, at, world_between(600, 3600) * SECOND_US);
+    scene_add_fault(FAULT_REBOOT, at + world_between(2, 600) * SECOND_US, 5 * SECOND_US);
+}
+
 void scene_quotas(void)
 {
     bool by_zone = world_chance(500);
@@ -160,6 +168,8 @@ void scene_quotas(void)
         scene_add_jumps((uint32_t)world_between(1, 4), HOUR_US);
     if (world_chance(600))
         scene_add_crashes((uint32_t)world_between(1, 4), (world_chance(500) ? 1 : 30) * MINUTE_US);
+    if (!by_zone && world_chance(400))
+        jump_and_reboot();
     for (uint32_t i = 0; by_zone && i < W->n_faults; i++)
         W->faults[i].kind = FAULT_CRASH;
 }
