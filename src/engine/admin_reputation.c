@@ -180,7 +180,7 @@ static bool run_add(struct admin_context *c, json_t *args, struct str tail, json
         return false;
     if (found)
         return err_set(e, ERR_CONFLICT, "rule \"%s\" is there: `reputation set` changes it", name);
-    if (!json_object_get(args, "action"))
+    if (!json_is_string(json_object_get(args, "action")))
         return err_set(e, ERR_INVALID, "action: must be given");
     str_copy(str_of(name), r.name, sizeof r.name);
     return read_rule(args, &r, e) && put_rule(c, &r, "reputation.rule_added", data_out, e);
