@@ -138,6 +138,16 @@ void on_credentials_show(struct http_request *r);
 void on_credentials_make(struct http_request *r);
 void on_credentials_test(struct http_request *r);
 void on_credentials_remove(struct http_request *r);
+/* webhooks.c */
+void on_webhooks_list(struct http_request *r);
+void on_webhooks_add(struct http_request *r);
+void on_webhooks_show(struct http_request *r);
+void on_webhooks_set(struct http_request *r);
+void on_webhooks_remove(struct http_request *r);
+void on_webhooks_rotate(struct http_request *r);
+void on_webhooks_test(struct http_request *r);
+void on_webhooks_log(struct http_request *r);
+void on_webhooks_resend(struct http_request *r);
 /* look.c */
 void on_servers_quarantine(struct http_request *r);
 void on_top(struct http_request *r);

@@ -154,6 +154,16 @@ const struct http_route http_routes[] = {
     {HTTP_POST, "/v1/credentials/{}/test", on_credentials_test, "keys:write", JSON, false},
     {HTTP_DELETE, "/v1/credentials/{}", on_credentials_remove, "keys:write", 0, false},
 
+    {HTTP_GET, "/v1/webhooks", on_webhooks_list, "webhooks:read", 0, false},
+    {HTTP_POST, "/v1/webhooks", on_webhooks_add, "webhooks:write", JSON, false},
+    {HTTP_GET, "/v1/webhooks/{}", on_webhooks_show, "webhooks:read", 0, false},
+    {HTTP_PATCH, "/v1/webhooks/{}", on_webhooks_set, "webhooks:write", JSON, false},
+    {HTTP_DELETE, "/v1/webhooks/{}", on_webhooks_remove, "webhooks:write", 0, false},
+    {HTTP_POST, "/v1/webhooks/{}/rotate", on_webhooks_rotate, "webhooks:write", JSON, false},
+    {HTTP_POST, "/v1/webhooks/{}/test", on_webhooks_test, "webhooks:write", JSON, true},
+    {HTTP_GET, "/v1/webhooks/{}/log", on_webhooks_log, "webhooks:read", 0, false},
+    {HTTP_POST, "/v1/webhooks/{}/resend", on_webhooks_resend, "webhooks:write", JSON, false},
+
     {HTTP_GET, "/v1/users", on_users_list, "users:write", 0, false},
     {HTTP_POST, "/v1/users", on_users_create, "users:write", JSON, true},
     {HTTP_PATCH, "/v1/users/{}", on_users_set, "users:write", JSON, true},

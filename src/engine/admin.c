@@ -22,7 +22,8 @@ static const struct admin_noun *const nouns[] = {
     &admin_templates,   &admin_campaigns, &admin_campaign_starts, &admin_suppressions,
     &admin_messages,    &admin_keys,      &admin_system,          &admin_warmups,
     &admin_quarantines, &admin_routes,    &admin_reputation,      &admin_failovers,
-    &admin_limits,      &admin_domains,   &admin_users,           &admin_credentials};
+    &admin_limits,      &admin_domains,   &admin_users,           &admin_credentials,
+    &admin_webhooks};
 
 static const struct admin_entry *find(const char *op)
 {
@@ -137,15 +138,25 @@ const char *actor_name(const struct admin_context *c, char out[ACTOR_MAX])
 
 bool note_event(struct admin_context *c, const char *kind, const char *subject, struct err *e)
 {
+    return note_event_with(c, kind, subject, NULL, e);
+}
+
+bool note_event_with(struct admin_context *c, const char *kind, const char *subject, json_t *data,
+                     struct err *e)
+{
     char reason[200], actor[ACTOR_MAX];
+    char *text = data ? json_dumps(data, JSON_COMPACT) : NULL;
+    json_decref(data);
     snprintf(reason, sizeof(reason), "by %s", actor_name(c, actor));
     struct event ev = {.id = ids_next(c->ids, c->wall_ms),
                        .at = c->wall_ms,
                        .kind = str_of(kind),
                        .subject = str_of(subject),
                        .reason = str_of(reason),
-                       .data = STR_NONE};
-    return events_append(c->db, &ev, e);
+                       .data = str_of(text)};
+    bool ok = events_append(c->db, &ev, e);
+    free(text);
+    return ok;
 }
 
 json_t *answer_removed(const char *name)

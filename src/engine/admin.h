@@ -31,6 +31,7 @@ enum admin_changed {
     ADMIN_CHANGED_MESSAGES = 1 << 7,    /* see messages[] */
     ADMIN_CHANGED_CREDENTIALS = 1 << 9, /* who may submit by SMTP */
     ADMIN_CHANGED_MOVED = 1 << 8,       /* see moved_id */
+    ADMIN_CHANGED_WEBHOOKS = 1 << 10,
 };
 
 struct admin_left {

@@ -22,6 +22,8 @@ static const char *const scopes[] = {"messages:send",
                                      "suppressions:read",
                                      "suppressions:write",
                                      "reports:read",
+                                     "webhooks:read",
+                                     "webhooks:write",
                                      "keys:write",
                                      "users:write",
                                      "audit:read",
@@ -43,8 +45,8 @@ static bool add_scope(void *arg, const char *scope, struct err *e)
     if (!is_known)
         return err_set(e, ERR_INVALID,
                        "scope: \"%.60s\" is none of messages:send, messages:read, campaigns:, "
-                       "contacts:, templates:, servers:, suppressions: (each read or write), "
-                       "reports:read, keys:write, users:write, audit:read, system:write, *",
+                       "contacts:, templates:, servers:, suppressions:, webhooks: (each read or "
+                       "write), reports:read, keys:write, users:write, audit:read, system:write, *",
                        scope);
     if (k->n_scopes >= KEYS_SCOPES_MAX)
         return err_set(e, ERR_INVALID, "scope: over %d scopes", KEYS_SCOPES_MAX);

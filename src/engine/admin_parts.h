@@ -25,7 +25,7 @@ struct admin_noun {
 extern const struct admin_noun admin_servers, admin_groups, admin_lists, admin_contacts,
     admin_templates, admin_campaigns, admin_campaign_starts, admin_suppressions, admin_messages,
     admin_keys, admin_system, admin_warmups, admin_quarantines, admin_routes, admin_reputation,
-    admin_failovers, admin_limits, admin_domains, admin_users, admin_credentials;
+    admin_failovers, admin_limits, admin_domains, admin_users, admin_credentials, admin_webhooks;
 
 /* accept_standing with the recipient's mailbox provider. */
 struct standing;
@@ -94,6 +94,10 @@ const char *actor_name(const struct admin_context *c, char out[ACTOR_MAX]);
 /* Appends an event in the caller's transaction. */
 bool note_event(struct admin_context *c, const char *kind, const char *subject,
                 struct err *e) MUST_USE;
+
+/* The same with an object of further facts, which is stolen. */
+bool note_event_with(struct admin_context *c, const char *kind, const char *subject, json_t *data,
+                     struct err *e) MUST_USE;
 
 /* {"name","removed"}, for what is gone now. */
 json_t *answer_removed(const char *name) MUST_USE;

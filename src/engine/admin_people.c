@@ -150,7 +150,7 @@ static bool add_name(void *arg, const char *name, struct err *e)
 }
 
 struct import {
-    uint64_t list_id;
+    uint64_t list_id, members;
     enum people_policy policy;
 };
 
@@ -168,6 +168,7 @@ static bool read_import(struct admin_context *c, json_t *args, struct import *im
     if (!lists_get(c->db, list, &l, e))
         return false;
     im->list_id = l.id;
+    im->members = l.members;
     return true;
 }
 
@@ -304,11 +305,21 @@ static bool collect_fields(json_t *args, struct field *fields, size_t *n_out, st
     return true;
 }
 
+/* A member more than before: it is this one. An import tells of itself as a whole. */
+static bool tell_joined(struct admin_context *c, const char *key, const char *list,
+                        uint64_t members, struct err *e)
+{
+    struct contact_list l;
+    return lists_get(c->db, list, &l, e) &&
+           (l.members == members ||
+            note_event_with(c, "contact.subscribed", key, json_pack("{s:s}", "list", list), e));
+}
+
 static bool run_contact_add(struct admin_context *c, json_t *args, struct str tail,
                             json_t **data_out, struct err *e)
 {
     (void)tail;
-    const char *email = NULL;
+    const char *email = NULL, *list = json_string_value(json_object_get(args, "list"));
     char key[ADDR_MAX + 1];
     struct import im;
     struct field fields[CONTACT_FIELDS_MAX];
@@ -324,6 +335,8 @@ static bool run_contact_add(struct admin_context *c, json_t *args, struct str ta
         return false;
     if (row.verdict == PEOPLE_INVALID)
         return err_set(e, ERR_INVALID, "fields: %s", row.why ? row.why : "out of bounds");
+    if (list && *list && !tell_joined(c, key, list, im.members, e))
+        return false;
     return report_contact(c->db, key, data_out, e);
 }
 

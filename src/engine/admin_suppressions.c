@@ -11,6 +11,7 @@
 #include "store/events.h"
 #include "store/ids.h"
 #include "store/lists.h"
+#include "store/names.h"
 #include "store/people.h"
 #include "store/reports.h"
 #include "store/servers.h"
@@ -48,6 +49,14 @@ static bool suppress(struct admin_context *c, const char *key, const char *reaso
     return true;
 }
 
+/* Of single ones: an import tells of itself as a whole. */
+static bool tell_added(struct admin_context *c, const char *key, const char *reason,
+                       const char *source, struct err *e)
+{
+    return note_event_with(c, "suppression.created", key,
+                           json_pack("{s:s, s:s}", "why", reason, "source", source), e);
+}
+
 static bool run_add(struct admin_context *c, json_t *args, struct str tail, json_t **data_out,
                     struct err *e)
 {
@@ -60,6 +69,7 @@ static bool run_add(struct admin_context *c, json_t *args, struct str tail, json
            address_key("address", address, key, e) && read_reason(args, &reason, e) &&
            args_text(args, "source", 200, &source, e) &&
            suppress(c, key, reason, source ? source : "user", &added, e) &&
+           (!added || tell_added(c, key, reason, source ? source : "user", e)) &&
            report_suppression(c->db, key, data_out, e);
 }
 
@@ -119,7 +129,7 @@ static bool run_remove(struct admin_context *c, json_t *args, struct str tail, j
     char key[ADDR_MAX + 1];
     if (!args_known(args, (const char *const[]){"address", NULL}, e) ||
         !args_need(args, "address", 600, &address, e) || !address_key("address", address, key, e) ||
-        !suppression_remove(c->db, str_of(key), e))
+        !suppression_remove(c->db, str_of(key), e) || !note_event(c, "suppression.deleted", key, e))
         return false;
     *data_out = json_pack("{s:s, s:b}", "address", key, "removed", 1);
     return true;
@@ -223,6 +233,20 @@ static bool person_key(struct admin_context *c, uint64_t contact_id, char *key, 
     return ok;
 }
 
+static bool tell_left(struct admin_context *c, const char *key, uint64_t list_id, bool left,
+                      bool suppressed, struct err *e)
+{
+    char name[NAMES_MAX + 1] = "";
+    if ((left || suppressed) && list_id && !lists_name(c->db, list_id, name, e))
+        return false;
+    json_t *list = *name ? json_string(name) : json_null();
+    bool ok = (!left && !suppressed) ||
+              note_event_with(c, "contact.unsubscribed", key,
+                              json_pack("{s:O, s:b}", "list", list, "all", suppressed), e);
+    json_decref(list);
+    return ok && (!suppressed || tell_added(c, key, "unsubscribe", "recipient", e));
+}
+
 /* The page has read the token. list_id 0: no list, so the address is suppressed for all. */
 static bool run_unsubscribe(struct admin_context *c, json_t *args, struct str tail,
                             json_t **data_out, struct err *e)
@@ -232,6 +256,7 @@ static bool run_unsubscribe(struct admin_context *c, json_t *args, struct str ta
     bool everything = false, changed = false;
     char key[ADDR_MAX + 1];
     struct standing st = {0};
+    bool suppressed = false, left = false;
     static const char *const known[] = {"list_id", "contact_id", "message_id", "everything", NULL};
     if (!args_known(args, known, e) || !args_count(args, "list_id", 0, 0, INT64_MAX, &list, e) ||
         !args_count(args, "contact_id", 0, 0, INT64_MAX, &contact, e) ||
@@ -243,9 +268,12 @@ static bool run_unsubscribe(struct admin_context *c, json_t *args, struct str ta
     if (contact ? !person_key(c, contact, key, e)
                 : !str_copy(str_of(st.key), key, sizeof(key)) || !key[0])
         return contact ? false : err_set(e, ERR_NOT_FOUND, "message: it is not there any more");
-    if (list && contact && !leave_list(c, list, contact, &changed, e))
+    if (list && contact && !leave_list(c, list, contact, &left, e))
         return false;
-    if ((everything || !list) && !suppress(c, key, "unsubscribe", "recipient", &changed, e))
+    if ((everything || !list) && !suppress(c, key, "unsubscribe", "recipient", &suppressed, e))
+        return false;
+    changed = left || suppressed;
+    if (!tell_left(c, key, list, left, suppressed, e))
         return false;
     if (changed && st.found && st.campaign_num && !accept_unsubscribed(c->db, st.campaign_num, e))
         return false;

@@ -6,6 +6,7 @@
 #include "engine/admin.h"
 #include "engine/domain_check.h"
 #include "engine/foresee.h"
+#include "engine/hooks.h"
 #include "engine/intake.h"
 #include "engine/isolate.h"
 #include "engine/look.h"
@@ -115,6 +116,8 @@ static void apply_changes(struct core *c, const char *op, const struct admin_cha
         campaigner_reload(c);
     if (ch->bits & (ADMIN_CHANGED_CREDENTIALS | ADMIN_CHANGED_GROUPS))
         intake_reload(c);
+    if (ch->bits & ADMIN_CHANGED_WEBHOOKS)
+        hooks_reload(c);
     for (size_t i = 0; i < ch->n_suppressed; i++)
         campaigner_suppressed(c, str_of(ch->suppressed[i]));
     for (size_t i = 0; i < ch->n_left; i++)
@@ -171,7 +174,7 @@ static void done(struct ledger_job *lj)
         quarantine_changed(k->core, k->request->op, k->answer.data);
         if (k->ctx.changed.bits &
             (ADMIN_CHANGED_SERVERS | ADMIN_CHANGED_GROUPS | ADMIN_CHANGED_CAMPAIGNS |
-             ADMIN_CHANGED_PAUSE | ADMIN_CHANGED_CREDENTIALS)) {
+             ADMIN_CHANGED_PAUSE | ADMIN_CHANGED_CREDENTIALS | ADMIN_CHANGED_WEBHOOKS)) {
             answer_after_reload(k);
             return;
         }
@@ -276,6 +279,8 @@ static bool run_aside(struct core *c, struct link_request *r)
         domain_check_start(c, json_string_value(json_object_get(r->args, "name")), r);
     else if (str_is(str_of(r->op), "live.simulate"))
         simulating_start(c, r);
+    else if (str_is(str_of(r->op), "webhook.test"))
+        hooks_test_start(c, r);
     else
         return false;
     return true;
@@ -295,7 +300,7 @@ void calls_handle(void *arg, struct link_request *r)
         err_set(&e, ERR_NOT_FOUND, "there is no operation '%s' here", r->op);
     } else if (ledger_disk_full(c->ledger) && !admin_reads_only(r->op)) {
         err_set(&e, ERR_FULL, "the disk is full: nothing can be accepted until there is space");
-    } else {
+    } else if (hooks_allow_call(r, &e)) {
         run_on_ledger(c, r);
         return;
     }

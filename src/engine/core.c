@@ -1,4 +1,5 @@
 /* The start, the turn and the stop of core. */
+#include "engine/hooks.h"
 #include "engine/intake.h"
 #include "engine/regions.h"
 #include "engine/state.h"
@@ -261,15 +262,16 @@ static bool start(struct core *c, struct err *e)
     c->started_boot = loop_now_ms(c->loop);
     c->fleet = fleet_new(&events, c, rand_u64(&c->rand), core_steady(c));
     fleet_set_regions(c->fleet, regions_builtin());
-    if (!recover_ledger(c, db, e) || !config_load_first(c, db, e) || !quarantine_load(c, db, e) ||
-        !whose_load(c, db, e) || !cells_load(c, db, e) || !start_ledger(c, db, e) ||
-        !suppressing_start(c, db, e) || !start_link(c, e) || !intake_start(c, db, e) ||
-        !loop_on_signal(c->loop, SIGTERM, on_stop_signal, c, e) ||
+    if (!hooks_load(c, db, e) || !recover_ledger(c, db, e) || !config_load_first(c, db, e) ||
+        !quarantine_load(c, db, e) || !whose_load(c, db, e) || !cells_load(c, db, e) ||
+        !start_ledger(c, db, e) || !suppressing_start(c, db, e) || !start_link(c, e) ||
+        !intake_start(c, db, e) || !loop_on_signal(c->loop, SIGTERM, on_stop_signal, c, e) ||
         !loop_on_signal(c->loop, SIGHUP, on_hup, c, e))
         return false;
     loop_set_turn_end(c->loop, turn_end, c);
     reputing_start(c);
     campaigner_reload(c);
+    hooks_reload(c);
     janitor_start(c);
     whose_start(c);
     hold_if_needed(c);
@@ -372,6 +374,7 @@ int engine_core_main(const struct engine_core_config *cfg)
         return err_exit_status(e.code) == 2 ? 1 : err_exit_status(e.code);
     }
     loop_run(c->loop);
+    hooks_stop(c);
     clean.lj = (struct ledger_job){
         .order = LEDGER_RESULT, .rows = 1, .work = clean_work, .done = clean_done};
     ledger_post(c->ledger, &clean.lj);
@@ -410,7 +413,7 @@ bool engine_recover(const char *data_dir, struct engine_recovered *out, struct e
     make_books(c);
     bool ok = open_database(c, &db, e) && anchor_open(c, db, e);
     loop_refresh(c->loop);
-    ok = ok && recover_ledger(c, db, e);
+    ok = ok && hooks_load(c, db, e) && recover_ledger(c, db, e);
     journal_close(&c->journal);
     ok = ok && mark_clean(db, e);
     db_close(&db);

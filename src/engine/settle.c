@@ -512,6 +512,7 @@ void settle_round_over(struct job *j, const struct pick *p)
     struct entry *x = begin_outcome(j, OUTCOME_LATER, MESSAGE_QUEUED);
     j->outlet = NULL;
     put_later(j, x, &st, p->why);
+    x->o.round_over = true;
     leave(j, x);
 }
 

@@ -16,7 +16,8 @@
  *   signing.c    DKIM keys, signatures     domain_check.c, domain_verdict.c  what DNS says
  *   probe.c      server test and health probes   cells.c   server x mailbox provider, kept
  *   anchor.c     the steady clock, over reboots  suppressing.c  which addresses are in doubt
- *   policies.c   failure matrices of the groups  intake*.c  mail in by SMTP, see intake_inner.h */
+ *   policies.c   failure matrices of the groups  intake*.c  mail in by SMTP, see intake_inner.h
+ *   hooks*.c     webhooks out, on a thread of their own, see hooks_inner.h */
 #ifndef ENGINE_STATE_H
 #define ENGINE_STATE_H
 
@@ -257,6 +258,7 @@ struct core {
     struct link_server *link;
     struct intake *intake;                   /* NULL: no submission */
     struct suppression_filter *suppressible; /* NULL: none, ask the table */
+    struct hooks *hooks;                     /* NULL: there was no webhook yet */
     const struct rules *rules;
     struct signing *signing; /* DKIM keys in force */
     struct secrets *secrets;

@@ -7,10 +7,11 @@ static const struct {
     const struct command *at;
     const size_t *n;
 } tables[] = {
-    {commands_start, &n_commands_start},   {commands_servers, &n_commands_servers},
-    {commands_fleet, &n_commands_fleet},   {commands_domains, &n_commands_domains},
-    {commands_people, &n_commands_people}, {commands_mail, &n_commands_mail},
-    {commands_watch, &n_commands_watch},   {commands_offline, &n_commands_offline},
+    {commands_start, &n_commands_start},     {commands_servers, &n_commands_servers},
+    {commands_fleet, &n_commands_fleet},     {commands_domains, &n_commands_domains},
+    {commands_people, &n_commands_people},   {commands_mail, &n_commands_mail},
+    {commands_watch, &n_commands_watch},     {commands_webhooks, &n_commands_webhooks},
+    {commands_offline, &n_commands_offline},
 };
 
 const struct command *command_at(size_t i)

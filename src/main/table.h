@@ -42,6 +42,8 @@ extern const struct command commands_mail[];
 extern const size_t n_commands_mail;
 extern const struct command commands_watch[];
 extern const size_t n_commands_watch;
+extern const struct command commands_webhooks[];
+extern const size_t n_commands_webhooks;
 extern const struct command commands_offline[];
 extern const size_t n_commands_offline;
 

@@ -62,17 +62,12 @@ uint64_t ids_least(int64_t wall_ms)
 
 /* Each is a look at the end of an index. */
 static const char *const greatest_of[] = {
-    "SELECT max(id) FROM server",
-    "SELECT max(id) FROM server_group",
-    "SELECT max(id) FROM list",
-    "SELECT max(id) FROM template",
-    "SELECT max(id) FROM campaign",
-    "SELECT max(id) FROM message",
-    "SELECT max(id) FROM queue",
-    "SELECT max(message_id) FROM result",
-    "SELECT max(id) FROM event",
-    "SELECT max(id) FROM api_key",
-    "SELECT first_id + n FROM lease ORDER BY first_id DESC LIMIT 1",
+    "SELECT max(id) FROM server",   "SELECT max(id) FROM server_group",
+    "SELECT max(id) FROM list",     "SELECT max(id) FROM template",
+    "SELECT max(id) FROM campaign", "SELECT max(id) FROM message",
+    "SELECT max(id) FROM queue",    "SELECT max(message_id) FROM result",
+    "SELECT max(id) FROM event",    "SELECT max(id) FROM api_key",
+    "SELECT max(id) FROM webhook",  "SELECT first_id + n FROM lease ORDER BY first_id DESC LIMIT 1",
 };
 
 bool ids_load(struct ids *g, uint32_t node, struct db *db, struct err *e)

@@ -231,3 +231,18 @@ bool lists_unsubscribe(struct db *db, uint64_t list_id, uint64_t contact_id, int
     *changed_out = db_changes(db) == 1;
     return !*changed_out || count(db, list_id, 0, 1, e);
 }
+
+bool lists_name(struct db *db, uint64_t list_id, char *out, struct err *e)
+{
+    bool row = false;
+    struct stmt *st = db_stmt(db, "SELECT name FROM list WHERE id = $1", e);
+    if (!st)
+        return false;
+    db_bind_i64(st, 1, (int64_t)list_id);
+    if (!db_step(st, &row, e))
+        return false;
+    (void)str_copy(row ? db_text(st, 0) : STR_NONE, out, NAMES_MAX + 1);
+    if (row)
+        db_reset(st);
+    return true;
+}

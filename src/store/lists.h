@@ -38,6 +38,8 @@ bool lists_subscribe(struct db *db, uint64_t list_id, uint64_t contact_id, bool 
 /* *changed_out false: was no member or had unsubscribed already. */
 bool lists_unsubscribe(struct db *db, uint64_t list_id, uint64_t contact_id, int64_t now_ms,
                        bool *changed_out, struct err *e) MUST_USE;
+/* "" when it is gone. out: NAMES_MAX + 1 bytes. */
+bool lists_name(struct db *db, uint64_t list_id, char *out, struct err *e) MUST_USE;
 bool lists_has(struct db *db, uint64_t list_id, uint64_t contact_id, bool *member_out,
                bool *unsubscribed_out, struct err *e) MUST_USE;
 

@@ -48,6 +48,12 @@ bool report_warmups(struct db *db, const struct report_page *p, json_t **out,
 bool report_warmup(struct db *db, const char *server, json_t **out, struct err *e) MUST_USE;
 const char *report_lifecycle(struct db *db,
                              uint16_t server_num); /* "warming" "active" "reserve" "resting" */
+/* Webhooks by name, without secrets; the log of one, newest first, filter "failed" or NULL. */
+bool report_webhooks(struct db *db, const struct report_page *p, json_t **out,
+                     struct err *e) MUST_USE;
+bool report_webhook(struct db *db, const char *name, json_t **out, struct err *e) MUST_USE;
+bool report_webhook_log(struct db *db, const char *name, const struct report_page *p, json_t **out,
+                        struct err *e) MUST_USE;
 /* Routes in their order; the cursor is a position. */
 bool report_routes(struct db *db, const struct report_page *p, json_t **out,
                    struct err *e) MUST_USE;

@@ -7,6 +7,7 @@
 #include "store/hours.h"
 #include "store/latency.h"
 #include "store/limits.h"
+#include "store/outcome_log.h"
 #include "store/suppression_filter.h"
 #include "store/tally.h"
 
@@ -40,6 +41,7 @@ struct results {
     struct limit_counts *limits;
     struct attempt_log *log;
     struct latencies *latencies;
+    struct outcome_log *outcomes;
 };
 
 struct results *results_new(void)
@@ -50,6 +52,7 @@ struct results *results_new(void)
     r->limits = limit_counts_new();
     r->log = attempt_log_new();
     r->latencies = latencies_new();
+    r->outcomes = outcome_log_new();
     return r;
 }
 
@@ -64,6 +67,7 @@ void results_free(struct results **rp)
     limit_counts_free(&r->limits);
     attempt_log_free(&r->log);
     latencies_free(&r->latencies);
+    outcome_log_free(&r->outcomes);
     free(r->counts);
     free(r->uses);
     free(r);
@@ -78,6 +82,12 @@ void results_drop(struct results *r)
     limit_counts_drop(r->limits);
     attempt_log_drop(r->log);
     latencies_drop(r->latencies);
+    outcome_log_drop(r->outcomes);
+}
+
+void results_want(struct results *r, unsigned wanted)
+{
+    outcome_log_want(r->outcomes, wanted);
 }
 
 /* The place of the counter with this key, a new one (all 0) when there is none. */
@@ -344,10 +354,9 @@ static bool count_limits(struct results *r, struct db *db, const struct outcome 
     return !took || limit_counts_add(r->limits, db, &t, e);
 }
 
-bool results_add(struct results *r, struct db *db, const struct outcome *o, int64_t wall_ms,
-                 bool *suppressed_out, struct err *e)
+static bool write_rows(struct results *r, struct db *db, const struct outcome *o, int64_t wall_ms,
+                       bool *suppressed_out, struct err *e)
 {
-    *suppressed_out = false;
     if (!count_limits(r, db, o, e))
         return false;
     if ((o->has_attempt || o->kind == OUTCOME_END) && !insert_result(db, o, e))
@@ -365,6 +374,17 @@ bool results_add(struct results *r, struct db *db, const struct outcome *o, int6
     if (o->a.hard)
         return suppress(db, o, o->rule.n ? "rule" : "hard_bounce", wall_ms, suppressed_out, e);
     return o->a.verdict != VERDICT_SOFT_BOUNCE || count_soft(db, o, wall_ms, suppressed_out, e);
+}
+
+bool results_add(struct results *r, struct db *db, const struct outcome *o, int64_t wall_ms,
+                 bool *suppressed_out, struct err *e)
+{
+    *suppressed_out = false;
+    if (!write_rows(r, db, o, wall_ms, suppressed_out, e))
+        return false;
+    bool is_new = *suppressed_out && db_changes(db) > 0; /* its row was the last one written */
+    outcome_log_note(r->outcomes, o, is_new, wall_ms);
+    return true;
 }
 
 static bool flush_count(const struct count *c, struct db *db, struct err *e)
@@ -412,7 +432,7 @@ bool results_flush(struct results *r, struct db *db, struct err *e)
 {
     if (!flush_counts(r, db, e) || !hours_flush(r->hours, db, e) ||
         !limit_counts_flush(r->limits, db, e) || !attempt_log_flush(r->log, db, e) ||
-        !latencies_flush(r->latencies, db, e))
+        !latencies_flush(r->latencies, db, e) || !outcome_log_flush(r->outcomes, db, e))
         return false;
     for (size_t i = 0; i < r->n_uses; i++) {
         struct use *u = &r->uses[i];

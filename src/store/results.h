@@ -38,12 +38,16 @@ struct outcome {
     int64_t took_at;       /* steady ms */
     struct str rule;       /* END, hard: the failover rule that suppresses; empty: none does */
     int64_t provisional_until; /* hard bounce: wall ms until which the suppression is provisional */
+    bool round_over; /* LATER: every server was tried, so it is deferred without attempt */
 };
 
 struct results; /* collects counters of one batch */
 
 struct results *results_new(void) MUST_USE;
 void results_free(struct results **r);
+/* What webhooks want to hear of, a bit for each enum hook_event (model/hook.h): noted from now on.
+ */
+void results_want(struct results *r, unsigned wanted);
 /* Writes one outcome's rows; counters are kept until results_flush. *suppressed_out: the address
  * was suppressed by this outcome (for the reactor). */
 bool results_add(struct results *r, struct db *db, const struct outcome *o, int64_t wall_ms,

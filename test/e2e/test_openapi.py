@@ -50,6 +50,8 @@ GOOD = {
         {"filename": "a.txt", "content": "YQ=="}], "raw_base64": "RnJvbTogYUBiLmMKCmhpCg==",
     "raw": "From: a@example.com\nSubject: s\n\nhi\n", "track": False, "plan": "postfleet",
     "source": "list.example", "map": "email=email", "after": "", "verdict": "accepted",
+    "url": "https://hook.invalid/", "events": ["message.*"], "servers": ["one"], "overlap": "1h",
+    "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
     "password": PASSWORD, "expires": "7d", "cost_per_1000": 0.85, "forecast": "yes", "reason": "manual", "volume": "1k",
 }
 # Fields that only mean something with others, or instead of others.
@@ -245,6 +247,7 @@ def make_state(api):
     must("POST", "/v1/routes", body={"name": "first", "group": "default", "tag": "vip"})
     must("POST", "/v1/warmups", body={"server": "two", "curve": "50,100,200"})
     must("POST", "/v1/domains", body={"name": "shop.example", "dkim": "ed25519", "selector": "s1"})
+    must("POST", "/v1/webhooks", body={"name": "told", "url": "http://127.0.0.1:9/", "allow_private": True})
     for name, role in (("root", "owner"), ("ana", "viewer")):
         must("POST", "/v1/users", body={"name": name, "role": role, "password": PASSWORD})
     must("POST", "/v1/campaigns/{name}/start", {"name": "spring"}, body={})
@@ -256,7 +259,7 @@ def make_state(api):
         "to": "b@example.org", "from": "n@example.com", "text": "t", "send_at": later_time()})
     return {"name": {"servers": "one", "groups": "default", "lists": "people", "templates": "hello",
                      "campaigns": "spring", "routes": "first", "keys": "all",
-                     "reputation": "own", "users": "ana"},
+                     "reputation": "own", "users": "ana", "webhooks": "told"},
             "domain": {"domains": "shop.example"}, "selector": {"domains": "s1"},
             "server": {"warmups": "two", "reputation": "one"},
             "address": {"contacts": "ana@example.org", "suppressions": "gone@example.org"},
@@ -282,6 +285,8 @@ def good(document, what, field, schema, rng):
         return "sender"
     if what == "POST /v1/domains" and field == "name":
         return f"d{next(NAMES)}.example"
+    if "webhooks/" in what and field in ("url", "until"):
+        return "http://127.0.0.1:9/" if field == "url" else "2040-01-01T00:00:00Z"
     own = {"selector": f"s{next(NAMES)}", "send_at": later_time(),
            "deadline": "5h" if "failover" in what else "2040-01-01T00:00:00Z",
            "group": "spare" if "messages:" in what else "default",
@@ -313,6 +318,7 @@ def base_body(document, what, schema, rng):
             "POST /v1/servers": {"group": "spare"},
             "POST /v1/sessions": {"name": "ana", "password": PASSWORD},
             "POST /v1/domains/{domain}/keys": {"algorithm": "ed25519"},
+            "POST /v1/webhooks/{name}/resend": {"since": "2026-01-01T00:00:00Z"},
             "POST /v1/messages": {"to": "m@example.org", "from": "n@example.com", "subject": "s",
                                   "text": "t", "send_at": later_time()},
             "POST /v1/messages:batch": {"messages": [{
@@ -357,6 +363,7 @@ NOT_ALONE = {
     ("PATCH /v1/servers/{name}", "port"), ("PATCH /v1/servers/{name}", "tls"),
     ("POST /v1/servers:isolate", "group"), ("POST /v1/messages", "tag"),
     ("POST /v1/domains/{domain}/keys", "private_key"), ("POST /v1/sessions", "name"),
+    ("POST /v1/webhooks/{name}/resend", "event"),
 }
 # Changes whose success needs a state of their own, or ends what the others stand on: see test_ends.
 LAST = re.compile(r"DELETE |/cancel$|/start$|/pause$|/resume$|/drain$|/retry$|/activate$|/retire$|domain}/check$|/credentials/{name}/test$")
@@ -603,6 +610,7 @@ def test_ends(api, state):
     want(200, "POST", "/v1/domains/{domain}/keys/{selector}/activate", new, {})
     want(200, "DELETE", "/v1/domains/{domain}/keys/{selector}", old)
     want(200, "DELETE", "/v1/domains/{domain}", shop)
+    want(200, "DELETE", "/v1/webhooks/{name}", {"name": "told"})
     want(422, "DELETE", "/v1/users/{name}", {"name": "root"})
     want(200, "DELETE", "/v1/users/{name}", {"name": "ana"})
     want(409, "DELETE", "/v1/sessions")

@@ -107,7 +107,7 @@ static void test_usage_errors(void **state)
     fails(ARGV("campaign", "create", "x", "--list", "l"), "--template", "missing");
     fails(ARGV("server", "list", "--url", "http://x", "--data", "d"), "--url", "--data");
     fails(ARGV("server", "list", "--token-file", "f"), "--url", "--token-file");
-    fails(ARGV("webhook", "list"), "webhook", "help");
+    fails(ARGV("sequence", "list"), "sequence", "help");
     fails(ARGV("campaign", "create", "x", "--segment", "s"), "--segment", "unknown");
 }
 

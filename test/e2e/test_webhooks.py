@@ -1,0 +1,251 @@
+#!/usr/bin/env python3
+"""Webhooks out, judged by a real receiver: signatures, filters, retries, rotation, resend, what is
+refused; that a crash loses no event and a dead receiver holds up nobody."""
+import sys
+import tempfile
+import threading
+import time
+from datetime import datetime
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "lib"))
+import tap
+from daemon import Daemon, wait_for
+from receiver import Receiver
+from sink import Sink
+
+MAIL = "From: shop@example.com\r\nTo: {to}\r\nSubject: order\r\n\r\nhello\r\n"
+
+
+def add(d, name, url, *options, private=True):
+    more = ["--allow-private", "yes"] if private else []
+    return d.json("webhook", "add", name, url, *more, *options)["secret"]
+
+
+def send(d, to, *options):
+    return d.json("send", "-", "--to", to, *options, feed=MAIL.format(to=to))["id"]
+
+
+def log_of(d, name, *options):
+    return d.lines("webhook", "log", name, *options)
+
+
+def when(text):
+    return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+
+
+def refused(d, r):
+    """Addresses that stand for this machine or its network, in every spelling."""
+    for i, host in enumerate(["127.0.0.1", "127.1", "2130706433", "0x7f.1", "0177.0.0.1", "0", "10.0.0.1",
+                              "169.254.169.254", "192.168.1.1", "[::1]", "[::ffff:127.0.0.1]",
+                              "[64:ff9b::7f00:1]", "[fd00::1]", "[fe80::1]"]):
+        done = d.run("webhook", "add", f"bad{i}", f"http://{host}:{r.port}/x")
+        tap.ok(done.returncode == 5, f"{host} is refused", done.stderr)
+    for url in ("file:///etc/passwd", "unix:/run/x", "ftp://example.com/", "http://u:p@example.com/"):
+        done = d.run("webhook", "add", "bad", url)
+        tap.ok(done.returncode == 2, f"{url} is refused", done.stderr)
+    add(d, "byname", f"http://localhost:{r.port}/byname", private=False)
+    done = d.run("webhook", "test", "byname", "--json")
+    tap.ok(done.returncode == 1 and "loopback" in done.stdout,
+           "a name that leads to this machine is refused when it is resolved", done.stdout)
+    d.cli("webhook", "remove", "byname", "--yes")
+    done = d.run("webhook", "add", "x", "https://example.com/", "--event", "message.delivered")
+    tap.ok(done.returncode == 2, "an event that nobody tells is refused", done.stderr)
+    tap.equal(r.requests, [], "nothing was asked of the receiver")
+
+
+def signed(d, r, secrets):
+    """Every event once, signed, with facts; filters by event, server, group and tag."""
+    secrets["all"] = add(d, "all", r.url("/all"))
+    secrets["some"] = add(d, "some", r.url("/some"), "--event", "message.bounced", "--event", "suppression.*")
+    add(d, "server", r.url("/server"), "--server", "bad")
+    add(d, "group", r.url("/group"), "--group", "default", "--event", "message.*")
+    add(d, "tag", r.url("/tag"), "--tag", "vip")
+    add(d, "elsewhere", r.url("/elsewhere"), "--group", "refusing", "--tag", "nobody")
+    sent = [send(d, f"ok{i}@example.org", "--stream", "transactional") for i in range(5)]
+    sent += [send(d, "vip@example.org", "--tag", "vip")]
+    bounced = [send(d, f"no{i}@example.net", "--group", "refusing") for i in range(3)]
+    wait_for(lambda: len(r.ids("/all", "message.sent")) >= 6
+             and len(r.ids("/all", "message.bounced")) >= 3
+             and len(r.ids("/all", "suppression.created")) >= 3, 20, "events at the receiver")
+    tap.equal({x.data["message_id"] for x in r.at("/all", "message.sent")}, set(sent),
+              "message.sent of each that the next hop took, and of no other")
+    tap.equal({x.data["message_id"] for x in r.at("/all", "message.queued")}, set(sent + bounced),
+              "message.queued of each that was accepted")
+    tap.ok(not r.at("/all", "message.delivered"), "nothing that was sent is called delivered")
+    every = [x for p in ("/all", "/some") for x in r.at(p)]
+    tap.ok(all(x.signed_by(secrets[x.path[1:]]) for x in every), f"{len(every)} signatures hold")
+    tap.ok(not any(x.signed_by(secrets["some"]) for x in r.at("/all")), "each has a secret of its own")
+    x = r.at("/all", "message.bounced")[0]
+    tap.ok(x.data["bounce"] == {"kind": "hard"} and x.data["server"] == "bad" and x.data["code"] == 550
+           and x.data["enhanced"] == "5.1.1" and x.data["group"] == "refusing"
+           and x.data["stream"] == "transactional" and x.data["attempt"] == 1
+           and x.event["id"] == x.id, "a bounce says what happened", x.event)
+    tap.ok(when(x.event["timestamp"]) > time.time() - 60, "and when", x.event["timestamp"])
+    wait_for(lambda: len(r.ids("/some")) >= 6 and len(r.ids("/server")) >= 3
+             and len(r.ids("/tag")) >= 2, 10, "filtered events")
+    tap.equal({x.type for x in r.at("/some")}, {"message.bounced", "suppression.created"}, "by event")
+    tap.equal({x.data["server"] for x in r.at("/server")}, {"bad"}, "by server")
+    tap.equal({x.data["group"] for x in r.at("/group")}, {"default"}, "by group")
+    tap.equal({x.data["message_id"] for x in r.at("/tag")}, {sent[-1]}, "by tag")
+    tap.equal(r.at("/elsewhere"), [], "what no filter names is not told")
+    tap.equal(len(r.at("/all")), len(r.ids("/all")), "each event came once")
+    shown = wait_for(lambda: (lambda s: s if s["delivered"] == len(r.at("/all")) else None)
+                     (d.json("webhook", "show", "all")), 10, "the count of deliveries")
+    tap.ok("secret" not in shown and shown["waiting"] == 0, "shown without its secret", shown)
+    for name in ("some", "server", "group", "tag", "elsewhere"):
+        d.cli("webhook", "remove", name, "--yes")
+
+
+def states(d, r):
+    """Campaign, suppression and server events."""
+    d.campaign("spring", 40)
+    d.wait_finished("spring", 30)
+    d.cli("suppression", "add", "gone@example.org")
+    d.cli("suppression", "remove", "gone@example.org")
+    d.cli("contact", "add", "new@example.org", "--list", "spring")
+    wait_for(lambda: r.at("/all", "campaign.finished") and r.at("/all", "contact.subscribed"), 10, "events")
+    tap.equal([(x.data["contact"], x.data["list"]) for x in r.at("/all", "contact.subscribed")],
+              [("new@example.org", "spring")], "contact.subscribed")
+    tap.equal([x.data["address"] for x in r.at("/all", "suppression.deleted")], ["gone@example.org"],
+              "suppression.deleted")
+    tap.equal([x.data["campaign"] for x in r.at("/all", "campaign.started")], ["spring"], "campaign.started")
+    tap.ok(any(x.data["address"] == "gone@example.org" for x in r.at("/all", "suppression.created")),
+           "suppression.created by hand")
+    mine = {x.data["message_id"] for x in r.at("/all", "message.sent") if x.data["campaign"] == "spring"}
+    wait_for(lambda: len({x.data["message_id"] for x in r.at("/all", "message.sent")
+                          if x.data["campaign"] == "spring"}) == 40, 10, "40 messages of the campaign")
+    tap.ok(len(mine) <= 40, "every message of the campaign is told", len(mine))
+
+
+def retried(d, r):
+    """A 500 is tried again 5 s later under the same id; a redirect is an answer, not a way."""
+    fails = [2]
+
+    def flaky(_):
+        fails[0] -= 1
+        return 500 if fails[0] >= 0 else 204
+    r.says["/flaky"] = flaky
+    r.says["/redirect"] = 302
+    r.location = r.url("/target")
+    add(d, "flaky", r.url("/flaky"), "--event", "message.queued")
+    add(d, "redirect", r.url("/redirect"), "--event", "message.queued")
+    send(d, "again@example.org")
+    first = wait_for(lambda: log_of(d, "flaky"), 10, "a line of the log")[0]
+    tap.ok(first["status"] == 500 and not first["ok"] and "answer of the receiver" in first["reply"]
+           and first["attempt"] == 1 and first["ms"] >= 0, "the log has status, time and reply", first)
+    wait = when(first["next_at"]) - when(first["at"])
+    tap.ok(4.4 <= wait <= 5.6, "the first retry comes after 5 s, within a tenth", wait)
+    line = wait_for(lambda: log_of(d, "redirect"), 10, "the redirect")[0]
+    tap.ok(line["status"] == 302 and "redirects" in line["detail"], "a redirect is a failure", line)
+    wait_for(lambda: len(r.at("/flaky")) >= 2, 15, "the retry")
+    tap.equal(len(r.ids("/flaky")), 1, "the retry has the same id")
+    second = wait_for(lambda: [x for x in log_of(d, "flaky") if x["attempt"] == 2], 10, "its line")[0]
+    wait = when(second["next_at"]) - when(second["at"])
+    tap.ok(265 <= wait <= 335, "the second comes after 5 minutes", wait)
+    d.cli("webhook", "resend", "flaky", "--since", "1h", "--failed")
+    wait_for(lambda: any(x["ok"] for x in log_of(d, "flaky")), 10, "resent by hand")
+    tap.equal((len(r.ids("/flaky")), d.json("webhook", "show", "flaky")["waiting"]), (1, 0),
+              "resent what had failed; nothing waits any more")
+    d.cli("webhook", "resend", "flaky", second["event"])
+    wait_for(lambda: len(r.at("/flaky")) == 4, 10, "one resent")
+    done = d.run("webhook", "resend", "flaky", "evt_nothing")
+    tap.equal(done.returncode, 2, "what is no event cannot be resent")
+    tap.equal(r.at("/target"), [], "the redirect was not followed")
+    d.cli("webhook", "remove", "redirect", "--yes")
+    d.cli("webhook", "remove", "flaky", "--yes")
+
+
+def rotated(d, r):
+    old = add(d, "turn", r.url("/turn"), "--event", "webhook.*")
+    tap.equal(d.run("webhook", "test", "turn").returncode, 0, "webhook test")
+    new = d.json("webhook", "rotate", "turn", "--overlap", "1h")["secret"]
+    d.cli("webhook", "test", "turn")
+    d.cli("webhook", "rotate", "turn", "--overlap", "0s")
+    d.cli("webhook", "test", "turn")
+    a, b, c = r.at("/turn", "webhook.test")
+    tap.ok(a.signed_by(old) and len(a.signatures()) == 1, "one signature at first")
+    tap.ok(b.signed_by(old) and b.signed_by(new) and len(b.signatures()) == 2,
+           "two while the old secret still counts")
+    tap.ok(not c.signed_by(old) and not c.signed_by(new) and len(c.signatures()) == 1, "then one again")
+
+
+def gone(d, r):
+    """410 disables; the event of it reaches the others; active again it goes on where it stood."""
+    r.says["/gone"] = 410
+    add(d, "gone", r.url("/gone"), "--event", "message.sent")
+    wanted = [send(d, f"gone{i}@example.org") for i in range(3)]
+    shown = wait_for(lambda: (lambda s: s if s["state"] == "disabled" else None)
+                     (d.json("webhook", "show", "gone")), 10, "disabled")
+    tap.ok("410" in shown["reason"], "a receiver that is gone is disabled, and why", shown)
+    wait_for(lambda: r.at("/turn", "webhook.disabled"), 10, "webhook.disabled")
+    tap.equal(r.at("/turn", "webhook.disabled")[0].data["webhook"], "gone", "which others are told")
+    before = len(r.at("/gone"))
+    r.says["/gone"] = 204
+    d.cli("webhook", "set", "gone", "--state", "active")
+    wait_for(lambda: {x.data["message_id"] for x in r.at("/gone")[before:]} == set(wanted), 15, "the rest")
+    tap.ok(True, "active again, it is told all that it missed")
+    d.cli("webhook", "remove", "gone", "--yes")
+    d.cli("webhook", "remove", "turn", "--yes")
+
+
+def killed(d, r):
+    """kill -9 in the middle of deliveries: every event comes, some twice, under the same id."""
+    slow = threading.Event()
+
+    def hang(_):
+        slow.wait(0.05)
+        return 204
+    r.says["/killed"] = hang
+    add(d, "killed", r.url("/killed"), "--event", "message.sent")
+    d.campaign("summer", 300)
+    wait_for(lambda: len(r.at("/killed")) >= 40, 20, "some deliveries")
+    d.kill()
+    slow.set()
+    d.start()
+    d.wait_finished("summer", 30)
+    report = d.report("summer")
+    want = {m["id"] for m in d.messages("summer") if m["state"] == "sent"}
+    wait_for(lambda: {x.data["message_id"] for x in r.at("/killed")} >= want, 20, "all events")
+    ids = r.ids("/killed")
+    tap.equal(len(ids), report["sent"], "every event came, each under one id")
+    tap.note(f"{len(r.at('/killed')) - len(ids)} of {len(ids)} came twice after the kill")
+    d.cli("webhook", "remove", "killed", "--yes")
+
+
+def dead(d, r):
+    """One that never answers holds up neither another webhook nor sending."""
+    hold = threading.Event()
+    r.says["/dead"] = lambda _: hold.wait(60) and 500 or 500
+    add(d, "dead", r.url("/dead"), "--event", "message.sent")
+    add(d, "alive", r.url("/alive"), "--event", "message.sent")
+    d.campaign("autumn", 300)
+    d.wait_finished("autumn", 30)
+    want = {m["id"] for m in d.messages("autumn") if m["state"] == "sent"}
+    wait_for(lambda: {x.data["message_id"] for x in r.at("/alive")} >= want, 20, "the other's events")
+    tap.ok(0 < len(r.at("/dead")) <= 16, "the dead one is asked a few times only", len(r.at("/dead")))
+    hold.set()
+
+
+def main():
+    with tempfile.TemporaryDirectory() as folder, Receiver() as r, \
+            Sink(folder, {"good": [], "bad": ["reject:rcpt:550"]}) as sink, \
+            Daemon(folder) as d:
+        d.start()
+        secrets = {}
+        d.add_server("good", sink.ports["good"])
+        d.cli("group", "add", "refusing", "--strategy", "round-robin")
+        d.add_server("bad", sink.ports["bad"], group="refusing")
+        for case in (lambda: refused(d, r), lambda: signed(d, r, secrets), lambda: states(d, r),
+                     lambda: retried(d, r), lambda: rotated(d, r), lambda: gone(d, r),
+                     lambda: killed(d, r), lambda: dead(d, r)):
+            began = time.monotonic()
+            tap.case(case)
+            tap.note(f"{time.monotonic() - began:.1f} s")
+        tap.equal(d.stop(), 0, "the daemon stops clean")
+        tap.equal(d.sanitizer_words(), [], "nothing to say for the sanitizers")
+    tap.done()
+
+
+if __name__ == "__main__":
+    main()
