@@ -38,6 +38,9 @@ static void look_at(struct fleet *f, struct place *p, const struct look *k, int6
     r->bound = census_bound(f, p, k, now_ms, &bar);
     if (r->bound == BOUND_BUSY && p->state != PLACE_OFF)
         r->bound = dispatch_standing(p, k->ask->lane, now_ms);
+    if (r->bound == BOUND_BUSY && p->state == PLACE_IN && p->server->has_ailing &&
+        ailing_trial_due(p, k->ask, now_ms)) /* one of a sick provider waits there in front */
+        r->bound = BOUND_NONE;
     r->eligible = r->bound == BOUND_NONE;
     say(p->server, r, &bar);
 }
