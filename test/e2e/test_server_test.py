@@ -2,6 +2,7 @@
 # timeout: 200
 """`server test` against servers that fail at just that step, for each step; against a good one; the
 conversation is shown and holds no secret. `server send-test` puts one mail there."""
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -76,6 +77,28 @@ def test_good():
             tap.equal(got, [["me@example.org"]], "send-test puts one mail there")
 
 
+def signed_for(scene, to):
+    """The d= of each signature of the mails for this address."""
+    return [re.findall(rb"\bd=([^;\s]+)", raw.split(b"\r\n\r\n")[0]) for dot, raw in
+            scene.witness.bodies() if dot["rcpt"] == [to]]
+
+
+def test_signed():
+    """Tests show what recipients get: signed as any mail through that server."""
+    with Scene({"a": {}, "plain": {}}) as scene:
+        d = scene.daemon
+        d.cli("domain", "add", "shop.example", "--dkim", "both")
+        for name, options in (("a", []), ("plain", ["--dkim", "off"])):
+            d.add_server(name, scene.witness.ports[name], "--from", "Shop <news@mail.shop.example>", *options)
+            d.cli("server", "send-test", name, "--to", f"{name}@example.org")
+        tap.equal(signed_for(scene, "a@example.org"), [[b"shop.example"] * 2],
+                  "send-test signs with the keys of its From")
+        tap.equal(signed_for(scene, "plain@example.org"), [[]], "but not through a server that wants none")
+        d.cli("server", "isolate", "--server", "a", "--to", "probe@example.org")
+        tap.equal(signed_for(scene, "probe@example.org"), [[b"shop.example"] * 2], "a probe is signed too")
+
+
 tap.case(test_steps)
 tap.case(test_good)
+tap.case(test_signed)
 tap.done()
