@@ -6,7 +6,7 @@
 #include "base/alloc.h"
 #include "base/codec.h"
 #include "base/log.h"
-#include "mail/date.h"
+#include "mail/header.h"
 #include "store/idempotency.h"
 #include "store/suppression.h"
 #include "store/suppression_filter.h"
@@ -396,19 +396,16 @@ static void desk_done(struct pool_job *d)
 static void write_received(struct intake_mail *m, struct intake_session *s)
 {
     struct core *c = s->in->core;
-    struct date d;
-    char helo[256];
+    char helo[256], date[HEADER_DATE_SIZE];
     str_copy(str_of(smtp_server_helo(s->smtp)), helo, sizeof helo);
     for (char *p = helo; *p; p++)
         if (!ascii_isalnum(*p) && !strchr(".-_:[]", *p))
             *p = '?';
-    date_of_ms(m->ctx.wall_ms, 0, &d);
+    header_date(m->ctx.wall_ms, 0, date);
     snprintf(m->received, sizeof m->received,
-             "Received: from %.200s ([%s%s])\r\n\tby %.200s with %s;\r\n"
-             "\t%s, %d %s %lld %02d:%02d:%02d +0000\r\n",
-             helo, strchr(s->peer, ':') ? "IPv6:" : "", s->peer, c->host,
-             smtp_server_protocol(s->smtp), date_weekdays[d.weekday], d.day,
-             date_months[d.month - 1], (long long)d.year, d.hour, d.minute, d.second);
+             "Received: from %.200s ([%s%s])\r\n\tby %.200s with %s;\r\n\t%s\r\n", helo,
+             strchr(s->peer, ':') ? "IPv6:" : "", s->peer, c->host, smtp_server_protocol(s->smtp),
+             date);
 }
 
 void intake_mail_done(struct intake_session *s)

@@ -6,6 +6,7 @@ arrives is byte for byte what was sent apart from the documented header fields."
 import base64
 import json
 import os
+import re
 import smtplib
 import socket
 import ssl
@@ -22,6 +23,12 @@ from scene import Scene  # noqa: E402
 HEADER = (b"From: Shop <shop@shop.example>\r\nTo: Ann <ann@to.test>\r\nSubject: An order\r\n"
           b"Date: Sat, 21 Nov 2026 09:30:00 +0000\r\nMessage-ID: <%s@shop.example>\r\n"
           b"X-Own: kept,\r\n\tfolded as it was\r\n")
+
+
+# RFC 5321, 4.4, with a date-time of RFC 5322, 3.3.
+RECEIVED = re.compile(rb"Received: from \S+ \(\[[0-9A-Za-z:.]+\]\)\r\n\tby \S+ with ESMTPSA;\r\n\t"
+                      rb"(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d{1,2} (Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct"
+                      rb"|Nov|Dec) \d{4} \d\d:\d\d:\d\d \+0000\r\n")
 
 
 def mail(name, body=b"Hello\r\n.dot\r\n..two\r\n\r\nend\r\n", more=b""):
@@ -143,7 +150,7 @@ def test_bytes(place):
         tap.ok(code == 250 and text.startswith(b"2.0.0 queued as msg_"), "250 2.0.0 queued as msg_",
                text)
         tap.equal(without_received(got), sent, "byte for byte behind Received")
-        tap.ok(b"with ESMTPSA" in got.split(b"\r\nFrom:")[0], "Received says ESMTPSA", got[:300])
+        tap.ok(RECEIVED.match(got), "Received is as RFC 5321 and 5322 want it, with ESMTPSA", got[:300])
         big = mail("big", b"".join(b"%076d\r\n" % i for i in range(25 * 1024 * 1024 // 78)))
         tap.ok(c.sendmail("a@shop.example", ["big@to.test"], big) == {}, "25 MB are taken")
         tap.ok(without_received(place.one("big@to.test")) == big, "25 MB arrive byte for byte")
