@@ -101,6 +101,7 @@ bool outgoing_store(struct admin_context *c, struct composed *m, uint32_t creden
                          .facts = facts_of(m),
                          .tags = m->tags,
                          .metadata = m->metadata,
+                         .dsn = m->dsn,
                          .size = whole->mail.n,
                          .credential_num = credential_num,
                          .expires_at = m->expires_at,

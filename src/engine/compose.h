@@ -53,6 +53,7 @@ struct composed { /* a mail ready to be stored; strings live in it or are borrow
     struct buf mail;
     struct mime_facts facts;
     struct str tags, metadata;
+    struct str dsn; /* of this recipient, as engine/envelope.h says */
     int64_t due, expires_at;
 };
 

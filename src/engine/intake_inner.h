@@ -82,8 +82,11 @@ struct intake_mail {
     struct rights *who;
     struct addr from; /* n 0: the null path */
     struct addr *to;
+    char **dsn; /* of each recipient; NULL: nothing was said */
     size_t n, cap;
     struct addr asked; /* a recipient that suppression is asked about */
+    char *asked_dsn;
+    char ret[8], envid[104]; /* said with MAIL; "": not */
     bool is_suppressed, is_away;
     bool is_full; /* no room for its body */
     char suppressed_why[400];

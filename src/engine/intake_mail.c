@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "base/codec.h"
 #include "base/log.h"
+#include "engine/envelope.h"
 #include "mail/header.h"
 #include "store/idempotency.h"
 #include "store/suppression.h"
@@ -30,6 +31,10 @@ static void mail_free(struct intake_mail *m)
         composed_free(&m->mails[0]);
     free(m->mails);
     free(m->to);
+    for (size_t i = 0; i < m->n; i++)
+        free(m->dsn[i]);
+    free(m->dsn);
+    free(m->asked_dsn);
     intake_words_free(&m->words);
     admin_changes_free(&m->ctx.changed);
     rights_drop(&m->who);
@@ -97,6 +102,8 @@ void intake_mail_begin(struct intake_session *s, const struct smtp_server_event 
         m->session = s;
         m->who = rights_keep(s->who);
         m->from = from;
+        str_copy(e->ret, m->ret, sizeof m->ret);
+        str_copy(e->envid, m->envid, sizeof m->envid);
         buf_init(&m->body, INTAKE_SIZE_MAX + 16);
         buf_init(&m->raw, OUTGOING_MAX);
         answer(s, 250, "2.1.0", "Sender taken");
@@ -127,8 +134,13 @@ static void add_recipient(struct intake_mail *m)
     for (size_t i = 0; i < m->n; i++)
         if (str_eq(str_of(m->to[i].text), str_of(m->asked.text)))
             return; /* said twice, sent once */
-    if (m->n == m->cap)
-        m->to = alloc_resize(m->to, (m->cap = m->cap ? 2 * m->cap : 4) * sizeof *m->to);
+    if (m->n == m->cap) {
+        m->cap = m->cap ? 2 * m->cap : 4;
+        m->to = alloc_resize(m->to, m->cap * sizeof *m->to);
+        m->dsn = alloc_resize(m->dsn, m->cap * sizeof *m->dsn);
+    }
+    m->dsn[m->n] = m->asked_dsn;
+    m->asked_dsn = NULL;
     m->to[m->n++] = m->asked;
 }
 
@@ -166,6 +178,8 @@ void intake_mail_recipient(struct intake_session *s, const struct smtp_server_ev
         answer(s, 553, "5.1.3", why.text);
         return;
     }
+    free(m->asked_dsn);
+    m->asked_dsn = dsn_pack(str_of(m->ret), str_of(m->envid), e->notify, e->orcpt);
     addr_key(&m->asked, key);
     if (!suppression_filter_may(s->in->core->suppressible, str_of(key))) {
         take_recipient(m, s);
@@ -257,6 +271,8 @@ static bool compose(struct intake_mail *m, struct err *e)
     }
     for (size_t i = 1; i < m->n; i++)
         composed_again(&m->mails[0], &m->to[i], &m->mails[i]);
+    for (size_t i = 0; i < m->n; i++)
+        m->mails[i].dsn = str_of(m->dsn[i]);
     return true;
 }
 

@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "engine/derive.h"
+#include "engine/envelope.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -493,13 +494,7 @@ bool session_can_take(struct session *s)
 
 void session_give(struct session *s, struct job *j)
 {
-    struct smtp_envelope e = {.id = j->item->message_id,
-                              .from = str_of(j->from),
-                              .rcpt = j->item->address,
-                              .body = buf_str(&j->blob),
-                              .has_leading_dot = j->has_leading_dot,
-                              .is_8bit = j->is_8bit,
-                              .needs_utf8 = j->needs_utf8};
+    struct smtp_envelope e = envelope_of(j);
     check(s->n_jobs < countof(s->jobs));
     j->place = JOB_WIRE;
     j->has_intent = j->dot_asked = j->dot_permitted = false;

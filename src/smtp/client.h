@@ -47,8 +47,9 @@ struct smtp_envelope {
     bool is_8bit;         /* needs 8BITMIME */
     bool needs_utf8;      /* needs SMTPUTF8 */
     bool require_tls;     /* REQUIRETLS, RFC 8689 */
-    /* RFC 3461; STR_NONE: not asked. ret and notify are keywords; envid and the address orcpt are
-     * plain, the machine writes them as xtext. Passed over when the server does not offer DSN. */
+    /* RFC 3461; STR_NONE: not asked. ret and notify are keywords; envid is plain, and so is the
+     * address of orcpt behind "rfc822;": the machine writes them as xtext. Behind "utf-8;" it goes
+     * as it is (RFC 6533). Passed over when the server does not offer DSN. */
     struct str dsn_ret, dsn_envid, dsn_notify, dsn_orcpt;
 };
 

@@ -37,7 +37,7 @@ const char *envelope_unable(const struct smtp_client *c, const struct smtp_envel
     if (e->from.n > ADDRESS_MAX || e->rcpt.n > ADDRESS_MAX)
         return "an address of the message is too long";
     if (!is_keywords(e->dsn_ret) || !is_keywords(e->dsn_notify) || e->dsn_envid.n > PARAMETER_MAX ||
-        e->dsn_orcpt.n > PARAMETER_MAX)
+        e->dsn_orcpt.n > PARAMETER_MAX + strlen("rfc822;"))
         return "a DSN parameter of the message is malformed or too long";
     if (e->is_8bit && !c->caps.eightbit)
         return "the message has 8-bit bytes and the server does not offer 8BITMIME";
@@ -106,6 +106,28 @@ void envelope_add_mail(struct smtp_client *c, const struct smtp_envelope *e)
     output_command_built(c, at);
 }
 
+/* "TYPE;address". One of RFC 6533 that is beyond ASCII needs SMTPUTF8 and is passed over without.
+ */
+static void add_orcpt(struct smtp_client *c, const struct smtp_envelope *e)
+{
+    struct str address = e->dsn_orcpt, type;
+
+    if (!str_split(&address, ';', &type) || address.n == 0)
+        return;
+    bool is_utf8 = str_is(type, "utf-8");
+    if (is_utf8 && (has_control(address) || str_chr(address, ' ') >= 0))
+        return;
+    if (is_utf8 && !str_is_ascii(address) && !wants_utf8(e))
+        return;
+    buf_adds(&c->commands, " ORCPT=");
+    buf_addstr(&c->commands, type);
+    buf_addc(&c->commands, ';');
+    if (is_utf8)
+        buf_addstr(&c->commands, address);
+    else
+        add_xtext(&c->commands, address);
+}
+
 void envelope_add_rcpt(struct smtp_client *c, const struct smtp_envelope *e)
 {
     struct buf *b = &c->commands;
@@ -118,9 +140,7 @@ void envelope_add_rcpt(struct smtp_client *c, const struct smtp_envelope *e)
         buf_adds(b, " NOTIFY=");
         buf_addstr(b, e->dsn_notify);
     }
-    if (c->caps.dsn && e->dsn_orcpt.n > 0) {
-        buf_adds(b, " ORCPT=rfc822;");
-        add_xtext(b, e->dsn_orcpt);
-    }
+    if (c->caps.dsn)
+        add_orcpt(c, e);
     output_command_built(c, at);
 }

@@ -72,7 +72,7 @@ struct smtp_server_event {
     uint64_t size;
     bool is_8bit, is_utf8;
     struct str ret, envid;
-    /* RCPT: keywords, and the decoded address behind "rfc822;". */
+    /* RCPT: keywords; "rfc822;" and the decoded address, or "utf-8;" and it as it came. */
     struct str notify, orcpt;
 };
 

@@ -94,8 +94,8 @@ static bool read_xtext(struct smtp_server *s, struct str x, size_t max, struct s
             ch = high * 16 + low;
             i += 2;
         }
-        if (ch < 0x21 || ch == 0x7f || !buf_addc(&s->text, (char)ch))
-            return false;
+        if (ch < 0x20 || ch == 0x7f || !buf_addc(&s->text, (char)ch))
+            return false; /* a blank may stand encoded, in a quoted local part say */
     }
     *out = str_from(s->text.p + at, s->text.n - at);
     return x.n > 0 && x.n <= max;
@@ -158,11 +158,23 @@ static bool read_notify(struct smtp_server *s, struct smtp_server_event *e, stru
 
 static bool read_orcpt(struct smtp_server *s, struct smtp_server_event *e, struct str value)
 {
-    struct str type = STR_NONE;
+    struct str type = STR_NONE, address;
+    size_t at = s->text.n;
 
-    return str_split(&value, ';', &type) && value.p != NULL &&
-           (str_iis(type, "rfc822") || str_iis(type, "utf-8")) &&
-           read_xtext(s, value, 500, &e->orcpt);
+    if (!str_split(&value, ';', &type) || value.p == NULL)
+        return false;
+    if (str_iis(type, "rfc822")) {
+        buf_adds(&s->text, "rfc822;");
+        if (!read_xtext(s, value, 500, &address))
+            return false;
+    } else if (!str_iis(type, "utf-8") || value.n == 0 || value.n > 500 || !str_is_utf8(value)) {
+        return false;
+    } else {
+        buf_adds(&s->text, "utf-8;");
+        buf_addstr(&s->text, value);
+    }
+    e->orcpt = str_from(s->text.p + at, s->text.n - at);
+    return !s->text.overflow;
 }
 
 static const struct parameter PARAMETERS[] = {

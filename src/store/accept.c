@@ -13,8 +13,9 @@ static bool insert_message(struct db *db, const struct accepted *m, struct err *
     struct stmt *s = db_stmt(db,
                              "INSERT INTO message (id, lane, group_num, from_address, rcpt,"
                              " rcpt_key, header_from, subject, message_id, facts, body, expires_at,"
-                             " created_at, tags, credential_num, size, body_of, metadata) VALUES"
-                             " ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18)",
+                             " created_at, tags, credential_num, size, body_of, metadata, dsn)"
+                             " VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,"
+                             "$18,$19)",
                              e);
     if (!s)
         return false;
@@ -37,6 +38,7 @@ static bool insert_message(struct db *db, const struct accepted *m, struct err *
     db_bind_i64(s, 16, (int64_t)m->size);
     db_bind_i64(s, 17, (int64_t)m->body_of);
     db_bind_text(s, 18, m->metadata);
+    db_bind_text(s, 19, m->dsn);
     return db_run(s, e);
 }
 

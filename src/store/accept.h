@@ -23,6 +23,7 @@ struct accepted { /* strings are borrowed */
     uint64_t body_of;                /* the message whose body it has; 0: its own */
     struct str metadata;             /* JSON object; STR_NONE: none */
     struct str tags;                 /* one a line; STR_NONE: none */
+    struct str dsn;                  /* parameters of RFC 3461, four lines; STR_NONE: none */
     uint64_t size;                   /* bytes of the mail */
     uint32_t credential_num;         /* of the API key that brought it; 0: none */
     int64_t expires_at;              /* wall ms; 0: never */

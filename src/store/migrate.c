@@ -18,13 +18,14 @@ extern const unsigned char sql_0006[];
 extern const unsigned char sql_0007[];
 extern const unsigned char sql_0008[];
 extern const unsigned char sql_0009[];
+extern const unsigned char sql_0010[];
 
 static const struct migration migrations[] = {
     {"0001-house", (const char *)sql_0001},        {"0002-dispatcher", (const char *)sql_0002},
     {"0003-applications", (const char *)sql_0003}, {"0004-attempts", (const char *)sql_0004},
     {"0005-dkim", (const char *)sql_0005},         {"0006-cells", (const char *)sql_0006},
     {"0007-credentials", (const char *)sql_0007},  {"0008-latency", (const char *)sql_0008},
-    {"0009-webhooks", (const char *)sql_0009},
+    {"0009-webhooks", (const char *)sql_0009},     {"0010-dsn", (const char *)sql_0010},
 };
 
 int migrate_latest(void)

@@ -300,7 +300,7 @@ bool outbox_claim_campaign(struct db *db, struct ids *ids, uint32_t campaign_num
     "(SELECT b.body FROM message b WHERE b.id = m.body_of) END, c.email, c.address, c.fields, "    \
     "s.since, q.lane, l.unsubscribed_at, "                                                         \
     "(SELECT MAX(r.n) FROM result r WHERE r.message_id = q.id), k.state, l.list_id, "              \
-    "m.header_from, m.tags, m.credential_num, w.fields, m.size, m.body_of "
+    "m.header_from, m.tags, m.credential_num, w.fields, m.size, m.body_of, m.dsn "
 #define QUEUE_FROM                                                                                 \
     "FROM queue q LEFT JOIN message m ON m.id = q.id LEFT JOIN contact c ON c.id = q.contact_id "  \
     "LEFT JOIN suppression s ON s.address = COALESCE(m.rcpt_key, c.email) "                        \
@@ -342,6 +342,7 @@ static void fill_queued(struct lease *l, struct lease_item *it, struct stmt *s)
     it->message_id_text = arena_str(l->arena, db_text(s, 14));
     it->header_from = arena_str(l->arena, db_text(s, 26));
     it->tags = arena_str(l->arena, db_text(s, 27));
+    it->dsn = arena_str(l->arena, db_text(s, 32));
     it->credential_num = (uint32_t)db_i64(s, 28);
     it->fields = arena_str(l->arena, db_text(s, 29));
     it->spooled = db_is_null(s, 16);

@@ -35,6 +35,7 @@ struct lease_item {
     uint64_t body_id;       /* the message that holds the body */
     struct str header_from; /* the mailbox of its From field */
     struct str tags;        /* one a line */
+    struct str dsn;         /* parameters of RFC 3461, as engine/envelope.h says */
     uint64_t size;          /* bytes of the mail; 0: not known */
     uint8_t facts;          /* 1: 8-bit, 2: SMTPUTF8, 4: leading dot */
 };

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # timeout: 300
 """Mail by SMTP submission: Python's smtplib over STARTTLS and TLS, all three mechanisms, rights of
-the login, recipients and suppression, control headers, loops, limits, kill -9 behind the 250; what
+the login, recipients and suppression, control headers, DSN, UTF-8, loops, kill -9 behind the 250; what
 arrives is byte for byte what was sent apart from the documented header fields."""
 import base64
 import json
@@ -11,7 +11,6 @@ import smtplib
 import socket
 import ssl
 import sys
-import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "lib"))
@@ -261,8 +260,83 @@ def test_headers(place):
                "neither twice nor a test")
 
 
+def envelopes(place, to):
+    """The MAIL and RCPT lines of mails for this recipient, once one has come."""
+    place.one(to)
+    return [e["words"] for e in place.scene.witness.events("dot") if to in e["rcpt"]]
+
+
+def test_utf8(place):
+    name, to = "grüße@shop.example", "用户@to.test"
+    sent = mail("utf8").replace(b"ann@to.test", to.encode())
+    with place.client() as c:
+        c.ehlo()
+        tap.ok("smtputf8" in c.esmtp_features and "8bitmime" in c.esmtp_features,
+               "SMTPUTF8 and 8BITMIME are offered", c.esmtp_features)
+        c.command_encoding = "utf-8"
+        tap.ok(c.docmd(f"MAIL FROM:<{name}>")[0] == 553, "an address beyond ASCII needs SMTPUTF8")
+        c.mail("a@shop.example")
+        tap.ok(c.docmd(f"RCPT TO:<{to}>")[0] == 553, "so does a recipient")
+        c.rset()
+        c.command_encoding = "utf-8"
+        codes = [c.docmd(f"MAIL FROM:<{name}> SMTPUTF8 BODY=8BITMIME")[0], c.docmd(f"RCPT TO:<{to}>")[0],
+                 c.data(sent)[0]]
+        got = place.one(to)
+        tap.ok(codes == [250] * 3 and without_received(got) == sent,
+               "a mail to a UTF-8 address, byte for byte", (codes, got))
+        tap.ok(b"with UTF8SMTPSA" in got.split(b"\r\nFrom:")[0], "Received says UTF8SMTPSA", got[:200])
+        words = envelopes(place, to)[0]
+        tap.ok(words[0].startswith(f"MAIL FROM:<{name}> ") and " SMTPUTF8" in words[0]
+               and words[1] == f"RCPT TO:<{to}>", "it goes on with SMTPUTF8", words)
+
+
+def test_dsn(place):
+    """What a client asks of delivery reports goes on to a server that offers DSN (RFC 3461), over a
+    crash too; each recipient has its own."""
+    for server in ("a", "b"):
+        place.scene.witness.behave(server, extensions=["PIPELINING", "8BITMIME", "DSN"])
+        place.scene.daemon.cli("server", "set", server, "--max-messages-per-connection", "1")
+    with place.client() as c:
+        c.ehlo()
+        tap.ok("dsn" in c.esmtp_features, "DSN is offered")
+        c.docmd("MAIL FROM:<a@shop.example> RET=HDRS ENVID=order+2B7+20x")
+        codes = [c.docmd("RCPT TO:<d1@to.test> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;Ann+2Bx@to.test")[0],
+                 c.docmd("RCPT TO:<d2@to.test> NOTIFY=NEVER")[0], c.docmd("RCPT TO:<d3@to.test>")[0]]
+        code = c.data(mail("dsn"))[0]
+    tap.equal(codes + [code], [250] * 4, "DSN parameters are taken")
+    found = {to: envelopes(place, to)[0] for to in ("d1@to.test", "d2@to.test", "d3@to.test")}
+    tap.ok(all(" RET=HDRS ENVID=order+2B7+20x" in w[0] for w in found.values()),
+           "RET and ENVID go on with each", found)
+    tap.equal([w[1] for w in found.values()],
+              ["RCPT TO:<d1@to.test> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;Ann+2Bx@to.test",
+               "RCPT TO:<d2@to.test> NOTIFY=NEVER", "RCPT TO:<d3@to.test>"], "NOTIFY and ORCPT with its own")
+    place.scene.daemon.cli("pause")
+    with place.client() as c:
+        c.docmd("EHLO x")
+        c.docmd("MAIL FROM:<a@shop.example> RET=FULL")
+        c.docmd("RCPT TO:<d4@to.test> ORCPT=rfc822;d4@to.test")
+        c.data(mail("dsn4"))
+    place.scene.daemon.kill()
+    place.scene.daemon.start(*place.scene.start_options)
+    place.scene.daemon.cli("resume")
+    words = envelopes(place, "d4@to.test")[0]
+    tap.ok(words[0].endswith(" RET=FULL") and words[1].endswith(" ORCPT=rfc822;d4@to.test"),
+           "they survive kill -9", words)
+    for server in ("a", "b"):
+        place.scene.witness.behave(server)
+    with place.client() as c:
+        c.docmd("EHLO x")
+        c.docmd("MAIL FROM:<a@shop.example> RET=FULL ENVID=x")
+        c.docmd("RCPT TO:<d5@to.test> NOTIFY=NEVER")
+        c.data(mail("dsn5"))
+    words = envelopes(place, "d5@to.test")[0]
+    tap.ok("RET" not in words[0] and "NOTIFY" not in words[1],
+           "to a server without DSN it goes without them", words)
+
+
 def raw(place, *parts):
-    """Says these bytes after a login in clear on the loopback listener; all that came back."""
+    """Says these bytes after a login; before each part what was asked is answered. All that came
+    back."""
     with socket.create_connection(("127.0.0.1", place.plain), timeout=20) as s:
         context = place.context()
         f = s.makefile("rb")
@@ -272,14 +346,13 @@ def raw(place, *parts):
         t = context.wrap_socket(s, server_hostname="localhost")
         plain = base64.b64encode(b"\0%s\0%s" % tuple(x.encode() for x in place.login))
         t.sendall(b"EHLO x\r\nAUTH PLAIN " + plain + b"\r\n")
-        said = b""
-        while b"235 " not in said:
-            said += t.recv(4096)
-        for part in parts:
-            t.sendall(part)
-            time.sleep(0.05)
+        said, wanted = b"", b"235 "
         t.settimeout(15)
-        said = b""
+        for part in parts:
+            while wanted not in said:
+                said += t.recv(4096)
+            t.sendall(part)
+            said, wanted = b"", b"354 "
         try:
             while piece := t.recv(65536):
                 said += piece
@@ -345,7 +418,7 @@ def main():
         with smtplib.SMTP_SSL("localhost", tls, timeout=30, context=place.context()) as c:
             c.login(*place.login)
             tap.ok(c.sendmail("a@shop.example", ["tls@to.test"], mail("tls")) == {}, "465: TLS first")
-        for test in (test_login, test_bytes, test_added, test_recipients, test_rights, test_headers,
+        for test in (test_login, test_bytes, test_added, test_recipients, test_rights, test_headers, test_utf8, test_dsn,
                      test_attacks, test_kill, test_stop):
             tap.case(test, place)
         scene.check_ledger("submission")
