@@ -30,6 +30,7 @@ import tomllib
 ALWAYS = [400, 413, 500, 503]
 KEYED = [401, 403]
 CHANGES = [507]
+TYPED = [415]
 LINE = re.compile(r'\{HTTP_(\w+),\s*"([^"]+)",\s*(\w+),\s*("[^"]*"|NULL),\s*([^,]+),')
 PROBLEMS = {
     400: "Malformed, or a field that is not known or out of its bounds",
@@ -38,6 +39,7 @@ PROBLEMS = {
     404: "There is no such thing",
     409: "It is there already, or its state does not allow it",
     413: "The body is larger than what is taken here",
+    415: "The body is of a type that is not taken here",
     422: "Policy says no",
     429: "Too many tries; wait as long as Retry-After says",
     500: "A fault of Postfleet",
@@ -190,7 +192,7 @@ def content_of(what):
     return {what: {"schema": {"type": "string"} if is_text else {}}}
 
 
-def answers_of(about, keyed, changes):
+def answers_of(about, keyed, changes, typed):
     answers = {}
     gives = about.get("give", [])
     for give in [gives] if isinstance(gives, str) else gives:
@@ -204,7 +206,7 @@ def answers_of(about, keyed, changes):
         answers["202"]["headers"] = {"Idempotent-Replayed": {
             "description": "The answer of an earlier request with the same Idempotency-Key",
             "schema": {"const": "true"}}}
-    errors = ALWAYS + KEYED * keyed + CHANGES * changes + about.get("says", [])
+    errors = ALWAYS + KEYED * keyed + CHANGES * changes + TYPED * typed + about.get("says", [])
     for status in sorted(set(errors)):
         answers[str(status)] = {"$ref": f"#/components/responses/Problem{status}"}
     for status in about.get("html", []):
@@ -247,10 +249,11 @@ def body_of(about, schemas):
 def operation(method, path, scope, body_max, about, schemas, names):
     keyed = scope != ""
     room = path.removeprefix("/v1").split("/")[1].split(":")[0]
+    typed = body_max not in ("0", "FILE_BYTES") and path.startswith("/v1/")
     op = {"operationId": re.sub(r"\W+", "_", f"{method.lower()} {path}").strip("_"),
           "summary": about["does"], "tags": [room],
           "parameters": parameters_of(path, about, names),
-          "responses": answers_of(about, keyed, method != "GET")}
+          "responses": answers_of(about, keyed, method != "GET", typed)}
     if "more" in about:
         op["description"] = about["more"]
     if body_max != "0":

@@ -88,6 +88,9 @@ struct db *web_db(struct web *w, struct err *e);
 
 /* ---- for the resources (resource.c) ---- */
 
+/* The body is of a type that the route takes: JSON, which forms' type and `curl -d` may carry too,
+ * a mail as it is, any file for an import; false: answered, 415. */
+bool body_is_understood(struct http_request *r) MUST_USE;
 json_t *body_object(struct http_request *r, struct err *e); /* {} for an empty body; NULL with *e */
 /* Calls core; answers with its data under `status`, or its error. args is stolen. */
 void call_core(struct http_request *r, int status, const char *op, json_t *args);

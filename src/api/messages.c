@@ -53,25 +53,11 @@ static void submit(struct http_request *r, const char *op, json_t *item)
     http_answer_json(r, 202, data);
 }
 
-static bool is_json(struct http_request *r)
-{
-    struct err e;
-    if (!r->content_type[0] || !strcmp(r->content_type, "application/json"))
-        return true;
-    err_set(&e, ERR_INVALID,
-            "content-type: %.60s is not understood here; send application/json (or a single mail "
-            "as message/rfc822)",
-            r->content_type);
-    http_answer_error(r, &e);
-    return false;
-}
-
 void on_messages_send(struct http_request *r)
 {
     struct err e;
     if (strcmp(r->content_type, "message/rfc822") != 0) {
-        if (is_json(r))
-            submit(r, "message.send_json", NULL);
+        submit(r, "message.send_json", NULL);
         return;
     }
     json_t *item = item_of_mail(r, &e);
@@ -83,8 +69,7 @@ void on_messages_send(struct http_request *r)
 
 void on_messages_batch(struct http_request *r)
 {
-    if (is_json(r))
-        submit(r, "message.batch", NULL);
+    submit(r, "message.batch", NULL);
 }
 
 void on_messages_search(struct http_request *r)

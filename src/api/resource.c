@@ -7,17 +7,27 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+bool body_is_understood(struct http_request *r)
+{
+    const char *type = r->content_type, *path = r->route->pattern;
+    bool is_mail = !strcmp(type, "message/rfc822") && !strcmp(path, "/v1/messages");
+    char text[200];
+    if (!*type || !str_trim(r->body).n || r->route->body_max == HTTP_FILE_MAX ||
+        !str_starts(str_of(path), STR("/v1/")) || is_mail || !strcmp(type, "application/json") ||
+        !strcmp(type, "application/x-www-form-urlencoded"))
+        return true;
+    snprintf(text, sizeof(text),
+             "content-type: %.60s is not understood here; send application/json%s", type,
+             !strcmp(path, "/v1/messages") ? " (or a single mail as message/rfc822)" : "");
+    http_answer_problem(r, 415, "invalid", text);
+    return false;
+}
+
 json_t *body_object(struct http_request *r, struct err *e)
 {
     json_error_t je;
     if (!str_trim(r->body).n)
         return json_object();
-    if (r->content_type[0] && strcmp(r->content_type, "application/json") != 0 &&
-        strcmp(r->content_type, "application/x-www-form-urlencoded") != 0) {
-        err_set(e, ERR_INVALID, "content-type: %.60s is not understood here; send application/json",
-                r->content_type);
-        return NULL;
-    }
     json_t *j = json_loadb(r->body.p, r->body.n, JSON_REJECT_DUPLICATES, &je);
     if (!j) {
         err_set(e, ERR_INVALID, "the body is no valid JSON: %.200s (line %d, column %d)", je.text,

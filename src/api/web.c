@@ -60,7 +60,7 @@ static void run(struct web *w, struct http_request *r)
     r->db = needs_db ? web_db(w, &e) : NULL;
     if (needs_db && !r->db)
         http_answer_error(r, &e);
-    else
+    else if (body_is_understood(r))
         r->route->handle(r);
     r->db = NULL;
 }
