@@ -20,6 +20,7 @@
 #define IDLE_S            30
 #define HEAD_BYTES_MAX    32768
 #define DISCARD_MAX       (64u << 20)
+#define POLITE_MAX        65536 /* bytes of a body that is read although its head is refused */
 #define EVENT_THREADS_TCP 2
 
 struct http_listener {
@@ -151,6 +152,15 @@ static enum MHD_Result refuse(struct inner *in)
     in->r.must_close = true;
     in->stage = STAGE_DONE;
     return send_answer(in);
+}
+
+static enum MHD_Result read_body(struct inner *in, enum stage stage)
+{
+    struct watched *x = watched_of(in->connection);
+    in->stage = stage;
+    if (x)
+        watch_body(x);
+    return MHD_YES;
 }
 
 /* ---- the head ---- */
@@ -349,22 +359,32 @@ static enum http_method method_of(const char *method)
     return !strcmp(method, "DELETE") ? HTTP_DELETE : HTTP_OTHER;
 }
 
+/* Many clients write their body before they read: closed by then, they would find a broken pipe and
+ * not our answer. So a small body is read, and dropped. */
+static enum MHD_Result refuse_behind_body(struct inner *in, const struct head *h)
+{
+    uint64_t n = 0;
+    bool is_small = h->length && str_to_u64(str_of(h->length), POLITE_MAX, &n) && n > 0;
+    if (!is_small)
+        return refuse(in);
+    in->r.must_close = true;
+    return read_body(in, STAGE_DISCARD);
+}
+
 static enum MHD_Result begin(struct inner *in, const char *method)
 {
     struct http_request *r = &in->r;
     struct head h = {0};
     (void)MHD_get_connection_values(in->connection, MHD_HEADER_KIND, look_at_header, &h);
     r->method = method_of(method);
-    if (!check_framing(r, &h) || !check_route(r, in->uri) || !check_caller(in, &h) ||
-        !check_length(r, &h) || !take_idempotency_key(r, h.idempotency_key))
+    if (!check_framing(r, &h))
         return refuse(in);
+    if (!check_route(r, in->uri) || !check_caller(in, &h) || !check_length(r, &h) ||
+        !take_idempotency_key(r, h.idempotency_key))
+        return refuse_behind_body(in, &h);
     take_type(r, h.type);
     body_init(&in->body, r->web->config->data_dir, r->route->body_max);
-    in->stage = STAGE_BODY;
-    struct watched *x = watched_of(in->connection);
-    if (x)
-        watch_body(x);
-    return MHD_YES;
+    return read_body(in, STAGE_BODY);
 }
 
 /* ---- the body ---- */

@@ -133,6 +133,19 @@ def test_slow_peers_hold_nobody_up(api):
         s.close()
 
 
+def slow_writer(api, head, body):
+    """A client that writes its body a byte at a time before it reads."""
+    with socket.create_connection(("127.0.0.1", api.port), timeout=20) as s:
+        try:
+            s.sendall(head)
+            for i in range(len(body)):
+                time.sleep(0.005)  # it is slow: that is what is tested
+                s.sendall(body[i:i + 1])
+            return b"".join(iter(lambda: s.recv(65536), b""))
+        except OSError as e:
+            return repr(e).encode()
+
+
 def test_errors(api):
     cases = [
         ("GET", "/v1/nothing", None, 404, "not_found"),
@@ -157,6 +170,12 @@ def test_errors(api):
                and answer.getheader("X-Content-Type-Options") == "nosniff"
                and "default-src 'none'" in answer.getheader("Content-Security-Policy"),
                f"{method} {path}: {status} {code}", (answer.status, problem))
+    for head, status in ((b"POST /v1/messages HTTP/1.1\r\nHost: x\r\n", 401),
+                         (b"POST /v1/nothing HTTP/1.1\r\nHost: x\r\n", 404),
+                         (b"PUT /v1/messages HTTP/1.1\r\nHost: x\r\n", 405)):
+        got = slow_writer(api, head + b"Content-Length: 40\r\n\r\n", b"x" * 40)
+        tap.ok(answers(got) == [b"%d" % status],
+               f"who writes all of a body before reading hears {status}", got[:200])
     key = api.call("POST", "/v1/keys", {"name": "big", "scope": "*"})[1]["key"].encode()
     got, closed = api.raw(b"POST /v1/messages?to=a@example.com HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "
                           + key + b"\r\nContent-Type: message/rfc822\r\nContent-Length: 42000000\r\n\r\n")
