@@ -32,13 +32,13 @@ int cmd_message_raw(struct cmd *c)
 }
 
 /* For each id; what fails does not stop the others, and makes the exit status 4 when some went. */
-static int for_each_id(struct cmd *c, const char *pattern, const char *done)
+static int for_each_id(struct cmd *c, const char *pattern, json_t *body, const char *done)
 {
     size_t good = 0;
     int status = 0;
     for (size_t i = 0; i < c->n_args; i++) {
-        int one = call_change(c, "POST", daemon_path(pattern, cmd_arg(c, i)), NULL, "%s %s",
-                              cmd_arg(c, i), done);
+        int one = call_change(c, "POST", daemon_path(pattern, cmd_arg(c, i)), json_deep_copy(body),
+                              "%s %s", cmd_arg(c, i), done);
         good += one == 0;
         if (one != 0)
             status = one;
@@ -50,12 +50,20 @@ static int for_each_id(struct cmd *c, const char *pattern, const char *done)
 
 int cmd_message_cancel(struct cmd *c)
 {
-    return for_each_id(c, "/v1/messages/%s/cancel", "cancelled");
+    return for_each_id(c, "/v1/messages/%s/cancel", NULL, "cancelled");
 }
 
 int cmd_message_retry(struct cmd *c)
 {
-    return for_each_id(c, "/v1/messages/%s/retry", "queued again");
+    return for_each_id(c, "/v1/messages/%s/retry", NULL, "queued again");
+}
+
+int cmd_message_move(struct cmd *c)
+{
+    json_t *body = json_pack("{s:s}", "group", cmd_text(c, "group"));
+    int status = for_each_id(c, "/v1/messages/%s/move", body, "moved");
+    json_decref(body);
+    return status;
 }
 
 int cmd_send(struct cmd *c)

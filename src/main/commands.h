@@ -105,6 +105,7 @@ int cmd_message_search(struct cmd *c);
 int cmd_message_show(struct cmd *c);
 int cmd_message_cancel(struct cmd *c);
 int cmd_message_retry(struct cmd *c);
+int cmd_message_move(struct cmd *c);
 int cmd_message_raw(struct cmd *c);
 int cmd_send(struct cmd *c);
 int cmd_sendmail(struct cmd *c);

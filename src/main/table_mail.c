@@ -49,6 +49,8 @@ static const struct option message_search_options[] = {
     OPT(ARG_TEXT, "to", "A", NULL, "only to this address"),
     OPT(ARG_TEXT, "tag", "T", NULL, "only with this tag, its own or its campaign's"),
     OPT(ARG_COUNT, "limit", "N", NULL, "at most N (default: all)", RANGE(1, INT32_MAX)), END};
+static const struct option message_move_options[] = {
+    OPT(ARG_NAME, "group", "G", NULL, "group whose servers send it", .flags = OPT_REQUIRED), END};
 static const struct option message_raw_options[] = {
     OPT(ARG_FILE, "output", "FILE", NULL, "write to FILE instead of standard output"), END};
 static const struct option send_options[] = {
@@ -95,6 +97,7 @@ const struct command commands_mail[] = {
     COMMAND("message", "show", "ID", cmd_message_show, NULL, CLIENT, "one message with every attempt", NULL),
     COMMAND("message", "cancel", "ID...", cmd_message_cancel, NULL, CLIENT, "do not send it", NULL),
     COMMAND("message", "retry", "ID...", cmd_message_retry, NULL, CLIENT, "send it again", NULL),
+    COMMAND("message", "move", "ID...", cmd_message_move, message_move_options, CLIENT, "send it by another group", NULL),
     COMMAND("message", "raw", "ID", cmd_message_raw, message_raw_options, CLIENT, "the mail as submitted", NULL),
     COMMAND("send", NULL, "FILE.eml|-", cmd_send, send_options, CLIENT, "send one message; answers when it is durable",
         "Example:\n  postfleet send mail.eml --to ana@example.net --from shop@example.com"),

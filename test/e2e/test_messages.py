@@ -155,17 +155,6 @@ def test_shown(api):
            "metadata and tags stay with the message", shown)
 
 
-def refused_early(call):
-    """A request that is refused by its head: the answer may come, and the connection close, while
-    the body is still being sent."""
-    for _ in range(20):
-        try:
-            return call()
-        except (BrokenPipeError, ConnectionResetError):
-            continue
-    return call()
-
-
 def test_idempotency(scene, api):
     def post(body, key):
         return api.call("POST", "/v1/messages", body, headers={"Idempotency-Key": key})
@@ -190,7 +179,7 @@ def test_idempotency(scene, api):
     again, _ = post(mail("gone@shop.test"), "k-2")
     tap.ok((answer.status, again.status) == (422, 202), "a refusal is not kept: its cause may be mended")
     for key in ("", "a b", "x" * 256, "a\x7f"):
-        answer, said = refused_early(lambda: post(mail("a@b.test"), key))
+        answer, said = post(mail("a@b.test"), key)
         tap.ok(answer.status == 400, f"a key that is none: {key[:8]!r}", said)
     tap.ok(len(arrived_now(scene, "once@shop.test")) == 1, "it arrived once")
 
@@ -199,12 +188,19 @@ def test_batch_again(scene, api):
     """The same batch over and over while core is killed: each message once, one answer."""
     body = {"defaults": {"from": SENDER, "subject": "s", "text": "t"},
             "messages": [{"to": f"r{i}@again.test"} for i in range(1000)]}
-    answers = []
+    answers, log = [], Path(scene.daemon.data, "postfleet.db-wal")
+
+    def written():
+        """Size and time of the database's log."""
+        found = log.stat() if log.exists() else None
+        return (found.st_size, found.st_mtime_ns) if found else (0, 0)
+
     for _ in range(4):
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            before = written()
             call = pool.submit(api.call, "POST", "/v1/messages:batch", body, None, "application/json",
                                {"Idempotency-Key": "again"})
-            time.sleep(0.02)
+            wait_for(lambda: written() > before or call.done(), 20, "its rows to be written", every=0.001)
             scene.daemon.kill()
             try:
                 answer, said = call.result()
@@ -234,6 +230,34 @@ def test_move(scene, api):
     tap.ok(answer.status == 409 and "sent" in said["detail"], "one that was sent is not moved", said)
     answer, said = api.call("POST", path + "/move", {"group": "nowhere"})
     tap.ok(answer.status == 404, "nor to a group that is none", said)
+    ids = [api.call("POST", "/v1/messages", mail(f"cli{i}@shop.test", group="idle"))[1]["id"] for i in (1, 2)]
+    lines = scene.daemon.lines("message", "move", *ids, "--group", "default")
+    tap.ok([x["group"] for x in lines] == ["default"] * 2 and arrived(scene, "cli2@shop.test") is not None,
+           "message move: several at once", lines)
+    done = scene.daemon.run("message", "move", ids[0], "--group", "nowhere")
+    tap.ok(done.returncode == 3 and scene.daemon.run("message", "move", ids[0]).returncode == 2,
+           "message move says no", done.stderr)
+
+
+def test_retry(scene, api):
+    """What is over and was not sent goes again by the user's word; what was sent does not."""
+    scene.witness.behave("one", reply={"rcpt": "550 5.7.1 not now"})
+    _, said = api.call("POST", "/v1/messages", mail("retry@shop.test"))
+    ident = said["id"]
+    def state():
+        return api.call("GET", f"/v1/messages/{ident}")[1]["state"]
+    wait_for(lambda: state() in ("failed", "bounced"), 20, "its end")
+    scene.witness.behave("one")
+    line = scene.daemon.lines("message", "retry", ident)[0]
+    tap.ok(line["state"] == "queued" and arrived(scene, "retry@shop.test") is not None, "message retry", line)
+    wait_for(lambda: state() == "sent", 10, "sent")
+    tap.ok(scene.daemon.run("message", "retry", ident).returncode == 1, "one that was sent is not sent again")
+    _, said = api.call("POST", "/v1/messages", mail("cancel@shop.test", group="idle"))
+    line = scene.daemon.lines("message", "cancel", said["id"])[0]
+    tap.ok(line["state"].startswith("cancel"), "message cancel", line)
+    wait_for(lambda: api.call("GET", f"/v1/messages/{said['id']}")[1]["state"] == "cancelled", 10,
+             "it is cancelled")
+    tap.ok(not arrived_now(scene, "cancel@shop.test"), "and it is not sent")
 
 
 def test_test_key(scene, api):
@@ -258,6 +282,7 @@ def main():
         tap.case(test_shown, api)
         tap.case(test_idempotency, scene, api)
         tap.case(test_move, scene, api)
+        tap.case(test_retry, scene, api)
         tap.case(test_test_key, scene, api)
         tap.case(test_batch_again, scene, api)
     tap.done()
