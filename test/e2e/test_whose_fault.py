@@ -123,7 +123,9 @@ def test_killed_in_the_middle():
         to = start(scene, people(3000))
         for i in range(6):
             wait_for(lambda: is_suspect(scene, "bad"), 60, "the suspicion")
-            time.sleep(0.03 * i)
+            moved = scene.witness.dots() + 15 * i
+            wait_for(lambda m=moved: scene.witness.dots() >= m or scene.daemon.report("run")["pending"] == 0,
+                     60, "some more mail", every=0.005)
             scene.daemon.kill()
             scene.daemon.start()
         scene.daemon.wait_finished("run", 120)

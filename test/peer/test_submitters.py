@@ -55,7 +55,8 @@ postconf -e 'relayhost = [localhost]:{port}' 'smtp_tls_security_level = verify' 
   'myhostname = relay.test' 'always_add_missing_headers = no'
 sed -i '/^smtp .*inet/d' /etc/postfix/master.cf
 postconf -F '*/*/chroot = n'
-(sleep 3; sendmail -f shop@shop.example postfix@to.test < postfix.eml && say postfix 0) &
+(until [ -S /var/spool/postfix/public/pickup ]; do sleep 0.1; done
+ sendmail -f shop@shop.example postfix@to.test < postfix.eml && say postfix 0) &
 touch done
 exec postfix start-fg > postfix.log 2>&1
 """

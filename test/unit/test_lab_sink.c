@@ -96,6 +96,31 @@ static bool is_dropped(int fd)
     return false;
 }
 
+/* All that was put is read: the kernel holds nothing more for the peer. */
+static void wait_until_read(int fd)
+{
+    struct sockaddr_in us, them;
+    socklen_t n = sizeof(us), m = sizeof(them);
+    char line[512], want[64];
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&us, &n), 0);
+    assert_int_equal(getpeername(fd, (struct sockaddr *)&them, &m), 0);
+    /* "local:port remote:port state tx:rx", hexadecimal; the sink's side has its own port first */
+    snprintf(want, sizeof(want), "0100007F:%04X 0100007F:%04X", ntohs(them.sin_port),
+             ntohs(us.sin_port));
+    for (bool is_read = false; !is_read;) {
+        FILE *f = fopen("/proc/net/tcp", "r");
+        assert_non_null(f);
+        is_read = true;
+        while (fgets(line, sizeof(line), f)) {
+            unsigned state = 0, tx = 0, rx = 0;
+            const char *at = strstr(line, want);
+            if (at && sscanf(at + strlen(want), " %x %x:%x", &state, &tx, &rx) == 3)
+                is_read = rx == 0;
+        }
+        fclose(f);
+    }
+}
+
 static struct sink_counts counts(const struct sink *s)
 {
     struct sink_counts c = {0};
@@ -118,7 +143,7 @@ static void takes_mail_in_any_cut(void **state)
         assert_true(fd >= 0);
         (void)!send(fd, talk, cut, MSG_NOSIGNAL);
         if (cut % 5 == 0)
-            usleep(1000);
+            wait_until_read(fd);
         (void)!send(fd, talk + cut, sizeof(talk) - 1 - cut, MSG_NOSIGNAL);
         assert_true(sees(fd, "221 "));
         assert_true(is_dropped(fd));
@@ -344,6 +369,17 @@ static void delays_not_before(void **state)
     sink_stop(&s);
 }
 
+/* Until somebody listens there again. */
+static int dial_when_open(uint16_t port)
+{
+    for (int i = 0; i < 1000; i++, usleep(5000)) {
+        int fd = dial(port);
+        if (fd >= 0)
+            return fd;
+    }
+    return -1;
+}
+
 static void ports_close_and_open(void **state)
 {
     (void)state;
@@ -351,11 +387,7 @@ static void ports_close_and_open(void **state)
     struct sink *s = start(specs, 1, 2);
     uint16_t port = sink_port(s, 1);
     assert_int_equal(dial(port), -1);
-    int fd = -1;
-    for (int i = 0; i < 200 && fd < 0; i++) {
-        usleep(20000);
-        fd = dial(port);
-    }
+    int fd = dial_when_open(port);
     assert_true(fd >= 0);
     assert_true(sees(fd, "220 "));
     struct sink_behaviour b = {.verb = SINK_REFUSE, .share = 1, .to_ms = INT64_MAX};
@@ -365,8 +397,7 @@ static void ports_close_and_open(void **state)
     close(fd);
     assert_int_equal(dial(port), -1);
     assert_true(sink_behave(s, port, NULL, 0, &e));
-    for (fd = -1; fd < 0; usleep(5000))
-        fd = dial(port);
+    fd = dial_when_open(port);
     assert_true(sees(fd, "220 "));
     close(fd);
     assert_false(sink_behave(s, 1, NULL, 0, &e));

@@ -539,6 +539,117 @@ static void bad_configuration_is_refused(void **state)
     loop_free(&l);
 }
 
+/* ---- holding ---- */
+
+#define PUSHED (4u << 20) /* more than the kernel takes on its way */
+
+struct pushing {
+    atomic_size_t sent; /* by the peer */
+};
+
+/* Pushes bytes that tell their place, and leaves. */
+static void talk_push(struct peer *p, int fd)
+{
+    struct pushing *x = p->more;
+    char b[4096];
+    for (size_t at = 0; at < PUSHED; at += sizeof b) {
+        for (size_t i = 0; i < sizeof b; i++)
+            b[i] = (char)((at + i) * 2654435761u >> 13);
+        for (size_t n = 0; n < sizeof b;) {
+            ssize_t w = send(fd, b + n, sizeof b - n, MSG_NOSIGNAL);
+            if (w <= 0)
+                break;
+            n += (size_t)w;
+        }
+        atomic_fetch_add(&x->sent, sizeof b);
+    }
+    close(fd);
+}
+
+static void hold_at_data(struct owner *o, struct str bytes)
+{
+    (void)bytes;
+    conn_hold(o->c, true);
+    loop_stop(o->l);
+}
+
+/* Runs until the peer could send no more for a while. */
+static size_t run_until_stuck(struct world *w, struct pushing *x)
+{
+    size_t last = 0;
+    for (int still = 0; still < 5; run_for(w->l, 20)) {
+        size_t now = atomic_load(&x->sent);
+        still = now == last ? still + 1 : 0;
+        last = now;
+    }
+    return last;
+}
+
+static void a_held_connection_lets_its_peer_wait(void **state)
+{
+    (void)state;
+    struct world w;
+    struct peer p;
+    struct pushing x;
+    atomic_init(&x.sent, 0);
+    world_open(&w, NULL);
+    peer_start(&p, talk_push, &x);
+    w.o.when_data = hold_at_data;
+    dial(&w, "127.0.0.1", p.port, 5000);
+    for (int i = 1; i <= 3; i++) {
+        run_guarded(w.l);
+        assert_int_equal(w.o.datas, i); /* at once: not even what lies there already */
+        size_t got = w.o.got.n;
+        assert_true(run_until_stuck(&w, &x) < PUSHED);
+        assert_int_equal(w.o.got.n, got);
+        assert_int_equal(w.o.closed, 0);
+        conn_hold(w.o.c, true); /* once more changes nothing */
+        conn_hold(w.o.c, false);
+    }
+    w.o.when_data = NULL;
+    run_guarded(w.l); /* to the end, which comes behind all bytes */
+    assert_int_equal(w.o.closed, 1);
+    assert_int_equal(w.o.failure.cause, CONN_CAUSE_PEER_CLOSED);
+    assert_int_equal(w.o.got.n, PUSHED);
+    for (size_t i = 0; i < PUSHED; i++)
+        if (w.o.got.p[i] != (char)(i * 2654435761u >> 13))
+            fail_msg("byte %zu is another", i);
+    peer_stop(&p);
+    world_close(&w);
+}
+
+static void hold_and_say(struct owner *o)
+{
+    conn_hold(o->c, true);
+    say_hello(o);
+}
+
+/* Held before anything came: what we say still goes out; and a held one can be closed. */
+static void holding_stops_reading_only(void **state)
+{
+    (void)state;
+    struct world w;
+    struct peer p;
+    for (int i = 0; i < 2; i++) {
+        world_open(&w, NULL);
+        peer_start(&p, talk_answer_once, NULL);
+        w.o.when_open = hold_and_say;
+        w.o.stop_on_open = true;
+        dial(&w, "127.0.0.1", p.port, 5000);
+        run_guarded(w.l);
+        run_for(w.l, 50);
+        assert_int_equal(w.o.datas + w.o.closed, 0);
+        if (i == 0) {
+            conn_hold(w.o.c, false);
+            run_guarded(w.l);
+            assert_true(str_is(buf_str(&w.o.got), "hello there"));
+        }
+        conn_close(&w.o.c);
+        peer_stop(&p);
+        world_close(&w);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -556,6 +667,8 @@ int main(void)
         cmocka_unit_test(a_dead_family_is_passed_and_remembered),
         cmocka_unit_test(refusals_of_all_addresses_are_counted),
         cmocka_unit_test(an_accepted_connection_serves),
+        cmocka_unit_test(a_held_connection_lets_its_peer_wait),
+        cmocka_unit_test(holding_stops_reading_only),
         cmocka_unit_test(bad_configuration_is_refused),
     };
     return cmocka_run_group_tests_name("net_conn", tests, NULL, NULL);
