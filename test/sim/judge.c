@@ -220,7 +220,7 @@ static void judge_ledger(void)
 static bool may_lose_replies(void)
 {
     static const enum verb losing[] = {VERB_SLOW,   VERB_DROP_DOT, VERB_LOSE_DOT, VERB_VANISH,
-                                       VERB_REFUSE, VERB_HOURLY,   VERB_AHEAD};
+                                       VERB_REFUSE, VERB_HOURLY,   VERB_AHEAD,    VERB_HANG};
     for (uint32_t i = 0; i < W->n_servers; i++)
         for (uint32_t k = 0; k < W->servers[i].n_behaviours; k++)
             for (size_t v = 0; v < countof(losing); v++)

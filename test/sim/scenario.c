@@ -95,7 +95,7 @@ void scene_misbehave(struct vserver *s)
         {VERB_RCPT, 0, 451, 451},    {VERB_RCPT, 0, 550, 550},     {VERB_BLOCK, 0, 0, 3},
         {VERB_DOT, 300, 451, 451},   {VERB_DOT, 100, 554, 554},    {VERB_BUSY, 0, 0, 0},
         {VERB_PER_CONN, 0, 1, 10},   {VERB_DROP_DOT, 1000, 0, 0},  {VERB_LIE, 0, 0, 0},
-        {VERB_AHEAD, 300, 0, 0}};
+        {VERB_AHEAD, 300, 0, 0},     {VERB_HANG, 50, 0, 0}};
     size_t i = world_below(countof(ways));
     int64_t from = world_chance(500) ? 0 : world_between(0, 60 * SECOND_US);
     int64_t to = from + world_between(5, 1200) * SECOND_US;

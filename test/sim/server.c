@@ -21,6 +21,7 @@ struct smtp_peer {
     size_t chunk_left, looked;
     bool chunk_is_last, has_mail, has_rcpt, is_closing;
     bool is_ahead; /* the dot is answered already */
+    bool is_hung;
     uint32_t person, taken;
     int64_t ended_us; /* the last dot */
 };
@@ -164,6 +165,9 @@ static void end_of_data(struct smtp_peer *x, int64_t sent_us)
     } else if (world_behaves(x->s, VERB_DROP_DOT)) {
         note(x, true, 0, sent_us);
         close_now(x);
+    } else if (world_behaves(x->s, VERB_HANG)) {
+        note(x, true, 0, sent_us);
+        x->is_hung = true;
     } else if (uses_up(x, VERB_HOURLY, x->s->hour_n)) {
         note(x, false, 421, sent_us);
         say_and_close(x, "421 4.7.0 too many messages this hour, closing connection");
@@ -382,7 +386,7 @@ void smtp_peer_input(struct smtp_peer *x, struct str bytes, int64_t sent_us)
     bool more = true;
     if (!buf_addstr(&x->in, bytes))
         world_fail("input over the limit");
-    while (more && !x->is_closing && x->in.n) {
+    while (more && !x->is_closing && !x->is_hung && x->in.n) {
         switch (x->mode) {
         case MODE_DATA: more = take_data(x, sent_us); break;
         case MODE_CHUNK: more = take_chunk(x, sent_us); break;

@@ -56,6 +56,7 @@ enum verb {
     VERB_PER_CONN,   /* 421 after n messages on a connection */
     VERB_LIE,        /* takes the dot with 250 and says in its text that the mail goes nowhere */
     VERB_AHEAD, /* says 250 before it has the message, and nothing at the dot (share: of 1000) */
+    VERB_HANG,  /* takes the message and never says another word there (share: of 1000) */
     VERB_COUNT
 };
 
