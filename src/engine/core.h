@@ -15,6 +15,7 @@ struct engine_core_config {
     const char *dns_servers; /* NULL: the system's */
     const char *ca_file;     /* NULL: the system's */
     const char *submission, *submission_tls; /* "127.0.0.1:587", 465; NULL: no listener */
+    uint32_t submission_per_address;         /* connections of an address, IPv6 /64; 0: any */
     const char *cert_file, *key_file;        /* of these listeners; NULL: none */
     unsigned desk_threads;                   /* 0: number of cores */
     uint32_t ledger_ahead;                   /* intents ahead of the disk, bulk only; 0: none */

@@ -179,6 +179,7 @@ bool intake_start(struct core *c, struct db *db, struct err *e)
     struct intake *in = c->intake = alloc_one(struct intake);
     in->core = c;
     in->users = map_str_new();
+    in->peers = map_u64_new();
     list_init(&in->sessions);
     rand_secret(in->decoy, sizeof in->decoy);
     rand_secret(in->proof_key, sizeof in->proof_key);

@@ -19,7 +19,7 @@
 
 #define INTAKE_SIZE_MAX       (OUTGOING_MAX - (1u << 20)) /* bytes of a mail as it comes */
 #define INTAKE_RECIPIENTS_MAX 100
-#define INTAKE_SESSIONS_MAX   2000
+#define INTAKE_SESSIONS_MAX   5000
 #define INTAKE_BODIES_MAX     (256u << 20) /* bytes of all mails that are coming or with us */
 #define INTAKE_RECEIVED_MAX   50           /* Received fields: RFC 5321, 6.3 */
 #define INTAKE_HEADER_MAX     (1u << 20)
@@ -40,6 +40,7 @@ struct intake {
     struct tls_identity *identity; /* NULL: no TLS */
     struct map_str *users;         /* name -> struct rights */
     struct list sessions;
+    struct map_u64 *peers;       /* place of an address -> its open connections */
     uint32_t n_sessions, n_busy; /* mails with a desk or the ledger */
     size_t body_bytes;
     uint8_t decoy[SMTP_KEY_SIZE], proof_key[SMTP_KEY_SIZE];
@@ -58,6 +59,7 @@ struct intake_session {
     uint8_t proof[SMTP_KEY_SIZE]; /* of the password that is being looked at */
     struct intake_mail *mail;     /* since MAIL; NULL: none */
     char peer[80];                /* address in figures */
+    uint64_t place;               /* of that address: counted in in->peers */
     bool is_tls, in_pump, is_over, may_clear;
 };
 

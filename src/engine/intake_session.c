@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "base/log.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #define HANDSHAKE_MS 30000
@@ -36,9 +37,35 @@ static int64_t now_of(const struct intake_session *s)
     return loop_now_ms(s->in->core->loop);
 }
 
+/* ---- how many an address has ---- */
+
+/* An IPv6 site has a /64 at least: more addresses than any limit. */
+static uint64_t place_of(const char *peer)
+{
+    struct network n;
+    struct err e;
+    uint64_t place = 0;
+    if (!network_parse(str_of(peer), &n, &e))
+        return 0;
+    memcpy(&place, n.bytes, MIN(n.n, sizeof place));
+    return hash_u64(place + n.n);
+}
+
+static uintptr_t count_peer(struct intake *in, uint64_t place, int by)
+{
+    uintptr_t n = (uintptr_t)map_u64_get(in->peers, place);
+    n = by > 0 ? n + 1 : n - 1;
+    if (n)
+        map_u64_set(in->peers, place, (void *)n);
+    else
+        (void)map_u64_remove(in->peers, place);
+    return n;
+}
+
 void intake_session_free(struct intake_session *s)
 {
     intake_mail_drop(s);
+    (void)count_peer(s->in, s->place, -1);
     derive_abandon(&s->derivation);
     list_remove(&s->link);
     s->in->n_sessions--;
@@ -244,9 +271,29 @@ static void find_peer(struct intake_session *s)
     str_copy(host, s->peer, sizeof s->peer);
 }
 
+/* Told in clear where the client expects that; with TLS first the connection just ends. */
+static bool is_too_many(struct intake_session *s, uintptr_t of_peer, bool tls)
+{
+    char text[160];
+    uint32_t most = s->in->core->cfg->submission_per_address;
+    if (s->in->n_sessions > INTAKE_SESSIONS_MAX)
+        snprintf(text, sizeof text, "421 4.7.0 Too many connections: try again later\r\n");
+    else if (most && of_peer > most)
+        snprintf(text, sizeof text,
+                 "421 4.7.0 %.60s has %u connections open, the most that one address may have\r\n",
+                 s->peer, most);
+    else
+        return false;
+    struct str out = str_of(text);
+    if (!tls)
+        (void)conn_write(s->conn, &out, 1);
+    log_event(LOG_INFO, "intake.refused", "peer=%s open=%u of_peer=%u", s->peer, s->in->n_sessions,
+              (unsigned)of_peer);
+    return true;
+}
+
 void intake_session_begin(struct intake *in, int fd, bool tls)
 {
-    static const char full[] = "421 4.7.0 Too many connections: try again later\r\n";
     struct intake_session *s = alloc_one(struct intake_session);
     s->in = in;
     s->may_clear = tls ? in->tls_is_loopback : in->plain_is_loopback;
@@ -254,10 +301,9 @@ void intake_session_begin(struct intake *in, int fd, bool tls)
     s->timer = timer_new(in->core->loop, on_timer, s);
     s->conn = conn_adopt(in->core->net, fd, &handler, s);
     find_peer(s);
-    if (++in->n_sessions > INTAKE_SESSIONS_MAX) {
-        struct str out = STR(full);
-        if (!tls)
-            (void)conn_write(s->conn, &out, 1);
+    s->place = place_of(s->peer);
+    in->n_sessions++;
+    if (is_too_many(s, count_peer(in, s->place, 1), tls)) {
         intake_session_free(s);
     } else if (tls) {
         conn_accept_tls(s->conn, in->identity, now_of(s) + HANDSHAKE_MS);

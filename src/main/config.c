@@ -91,6 +91,16 @@ static const struct setting {
                                                 "certificate."},
                                        "",
                                        "0.0.0.0:465"},
+    [SETTING_SUBMISSION_PER_ADDRESS] = {{.name = "submission.per_address",
+                                         .kind = ARG_COUNT,
+                                         .flags = OPT_SETTING,
+                                         .min = 0,
+                                         .max = 5000,
+                                         .help = "Connections to these listeners that one address "
+                                                 "(IPv6: one /64) may have open at once; 0: as "
+                                                 "many as there may be in all."},
+                                        "100",
+                                        "100"},
     [SETTING_TLS_CERT_FILE] = {{.name = "tls.cert_file",
                                 .kind = ARG_FILE,
                                 .flags = OPT_SETTING,

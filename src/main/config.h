@@ -11,7 +11,7 @@
 #include "base/str.h"
 
 #define CONFIG_FILE     "postfleet.yaml"
-#define CONFIG_SETTINGS 11
+#define CONFIG_SETTINGS 12
 #define CONFIG_FILE_MAX (64u << 10) /* bytes */
 
 enum setting_id {
@@ -26,6 +26,7 @@ enum setting_id {
     SETTING_LEDGER_AHEAD,
     SETTING_SUBMISSION_LISTEN,
     SETTING_SUBMISSION_TLS_LISTEN,
+    SETTING_SUBMISSION_PER_ADDRESS,
 };
 
 enum origin { ORIGIN_DEFAULT, ORIGIN_FILE, ORIGIN_ENVIRONMENT, ORIGIN_OPTION };

@@ -105,6 +105,8 @@ static void child_args(const struct parent *p, const struct child *c, const char
         add_option(args, &n, "--submission", config_text(&p->config, SETTING_SUBMISSION_LISTEN));
         add_option(args, &n, "--submission-tls",
                    config_text(&p->config, SETTING_SUBMISSION_TLS_LISTEN));
+        add_option(args, &n, "--submission-per-address",
+                   config_text(&p->config, SETTING_SUBMISSION_PER_ADDRESS));
         add_option(args, &n, "--cert-file", config_text(&p->config, SETTING_TLS_CERT_FILE));
         add_option(args, &n, "--key-file", config_text(&p->config, SETTING_TLS_KEY_FILE));
         if (p->held)

@@ -1,9 +1,11 @@
 /* What a child of the parent does: ties its life to the parent's, then runs its room. */
 #include "main/serve.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -16,6 +18,8 @@
 #include "api/web.h"
 #endif
 
+#define FILES_WANTED 65536
+
 /* SIGKILL when the parent goes: a core without a parent would be unwatched, and what it leaves is
  * what any kill leaves. Ctrl-C reaches the whole group; the parent alone acts on it. */
 static bool tie_to_parent(const struct cmd *c)
@@ -24,6 +28,18 @@ static bool tie_to_parent(const struct cmd *c)
     signal(SIGPIPE, SIG_IGN);
     return prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 &&
            getppid() == (pid_t)cmd_number(c, "parent-pid", 0);
+}
+
+/* A connection is a descriptor, and the usual soft limit of 1,024 is for programs that select. */
+static void raise_files(void)
+{
+    struct rlimit r;
+    if (getrlimit(RLIMIT_NOFILE, &r) != 0 || r.rlim_cur >= MIN(r.rlim_max, (rlim_t)FILES_WANTED))
+        return;
+    r.rlim_cur = MIN(r.rlim_max, (rlim_t)FILES_WANTED);
+    if (setrlimit(RLIMIT_NOFILE, &r) != 0)
+        log_event(LOG_WARNING, "serve.files", "the limit of open files stays as it was: %s",
+                  strerror(errno));
 }
 
 static int run_core(struct cmd *c)
@@ -39,6 +55,7 @@ static int run_core(struct cmd *c)
         .ca_file = cmd_text(c, "ca-file"),
         .submission = cmd_text(c, "submission"),
         .submission_tls = cmd_text(c, "submission-tls"),
+        .submission_per_address = (uint32_t)cmd_number(c, "submission-per-address", 0),
         .cert_file = cmd_text(c, "cert-file"),
         .key_file = cmd_text(c, "key-file"),
         .desk_threads = (unsigned)cmd_number(c, "desk-threads", 0),
@@ -79,6 +96,7 @@ int serve_role(struct cmd *c)
     log_setup(role, level, 2);
     if (!tie_to_parent(c))
         return 1;
+    raise_files();
     return !strcmp(role, "core") ? run_core(c) : run_web(c);
 }
 

@@ -26,6 +26,7 @@ static const struct option serve_options[] = {
     OPT(ARG_COUNT, "poison-fd", "N", NULL, "", .flags = OPT_HIDDEN),
     OPT(ARG_COUNT, "desk-threads", "N", NULL, "", .flags = OPT_HIDDEN),
     OPT(ARG_COUNT, "ledger-ahead", "N", NULL, "", .flags = OPT_HIDDEN),
+    OPT(ARG_COUNT, "submission-per-address", "N", NULL, "", .flags = OPT_HIDDEN),
     OPT(ARG_TEXT, "http-url", "U", NULL, "", .flags = OPT_HIDDEN),
     OPT(ARG_TEXT, "public-url", "U", NULL, "", .flags = OPT_HIDDEN),
     OPT(ARG_TEXT, "dns-servers", "S", NULL, "", .flags = OPT_HIDDEN),
