@@ -27,6 +27,7 @@ CREATE TABLE webhook_place (        -- all before is delivered, waits in webhook
     log_seq INTEGER NOT NULL,       -- of table outcome_log: rows up to this one are through
     log_at INTEGER NOT NULL,        -- entries of the next row that are through
     delivered INTEGER NOT NULL,     -- so far, for people
+    failed INTEGER NOT NULL,        -- attempts that did not go through
     skipped INTEGER NOT NULL,       -- events that were too old when their turn came, or given up
     failing_since INTEGER NOT NULL  -- wall ms of the first of the failures in a row; 0: none
 );

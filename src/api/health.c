@@ -194,6 +194,35 @@ static void add_latency(struct buf *b, json_t *latency)
     }
 }
 
+/* Of the database: they hold over restarts. */
+static void add_webhooks(struct buf *b, struct db *db)
+{
+    struct report_page p = {.limit = REPORT_LIMIT_MAX};
+    struct err e;
+    json_t *all = NULL, *w;
+    size_t i;
+    if (!report_webhooks(db, &p, &all, &e))
+        return;
+    head(b, "webhook_deliveries_total", "counter", "Attempts to deliver, by how they went.");
+    json_array_foreach(json_object_get(all, "data"), i, w)
+    {
+        static const char *const results[] = {"delivered", "failed"};
+        for (size_t k = 0; k < countof(results); k++) {
+            (void)buf_adds(b, "postfleet_webhook_deliveries_total{webhook=\"");
+            add_label(b, json_string_value(json_object_get(w, "name")));
+            buf_addf(b, "\",result=\"%s\"} %lld\n", results[k],
+                     (long long)json_integer_value(json_object_get(w, results[k])));
+        }
+    }
+    head(b, "webhook_waiting", "gauge", "Deliveries that wait to be tried again.");
+    json_array_foreach(json_object_get(all, "data"), i, w)
+    {
+        sample(b, "webhook_waiting", "webhook", json_string_value(json_object_get(w, "name")),
+               json_number_value(json_object_get(w, "waiting")));
+    }
+    json_decref(all);
+}
+
 static void write_metrics(struct buf *b, json_t *totals, const json_t *servers, const json_t *queue,
                           json_t *latency, const json_t *core)
 {
@@ -228,6 +257,7 @@ void on_health_metrics(struct http_request *r)
     buf_init(&b, 16u << 20);
     if (ok) {
         write_metrics(&b, totals, servers, queue, latency, core);
+        add_webhooks(&b, r->db);
         http_answer_text(r, 200, "text/plain; version=0.0.4; charset=utf-8", buf_str(&b));
     } else {
         http_answer_error(r, &e);

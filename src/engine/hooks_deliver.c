@@ -131,6 +131,7 @@ static void failed(struct delivery *d, const struct fetch_answer *a, int64_t now
     const char *detail = words_for(a, words);
     int64_t wait = hooks_retry_ms(d->attempt, a->retry_after, rand_u64(&ep->hooker->rand));
     ep->fails++;
+    ep->place.failed++;
     if (!ep->place.failing_since)
         ep->place.failing_since = now;
     ep->place_dirty = true;

@@ -127,6 +127,7 @@ struct endpoint { /* a webhook in force */
     uint32_t fails;               /* in a row */
     int64_t wait_due;             /* wall ms of the first that waits; 0: look */
     int64_t tried_at;             /* wall ms of the last attempt's end */
+    int64_t aged_at;              /* boot ms: looked for what is too old, of one at rest */
     bool place_dirty, read_failed;
 };
 

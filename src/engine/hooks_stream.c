@@ -10,6 +10,8 @@
 
 #include <stdlib.h>
 
+#define AGE_LOOK_MS 60000
+
 /* ---- what is new */
 
 void stream_look(struct hooker *h)
@@ -265,10 +267,13 @@ static void start_waiting(struct endpoint *ep)
 void stream_age(struct endpoint *ep)
 {
     struct outcome_log_row *row;
-    if (ep->w->state == WEBHOOK_ACTIVE || !list_empty(&ep->stream))
+    int64_t now = loop_now_ms(ep->hooker->loop);
+    if (ep->w->state == WEBHOOK_ACTIVE || !list_empty(&ep->stream) || now < ep->aged_at)
         return;
+    ep->aged_at = now + AGE_LOOK_MS;
     if (!read_row(ep))
         return;
+    ep->aged_at = now; /* there may be more */
     row = ep->row;
     if (is_too_old(row->at)) {
         ep->place.skipped += row->n - MIN(ep->reading.log_at, row->n);
@@ -277,6 +282,7 @@ void stream_age(struct endpoint *ep)
         move_place(ep, &ep->reading);
         return;
     }
+    ep->aged_at = now + AGE_LOOK_MS;
     free(ep->row);
     ep->row = NULL;
 }

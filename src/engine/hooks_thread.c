@@ -12,7 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define NICENESS 5
+#define NICENESS 10
 
 /* ---- batches */
 

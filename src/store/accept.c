@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "model/campaign.h"
 #include "store/outbox.h"
+#include "store/outcome_log.h"
 #include "store/tally.h"
 
 #include <stdlib.h>
@@ -272,6 +273,7 @@ bool accept_cancel(struct db *db, uint64_t id, const struct standing *st, int64_
     db_bind_i64(s, 1, (int64_t)id);
     return db_run(s, e) &&
            insert_result(db, id, st->tries + 1, MESSAGE_CANCELLED, wall_ms, why, e) &&
+           outcome_log_append(db, HOOK_CANCELLED, id, st->tries + 1, wall_ms, e) &&
            count_end(db, st, TALLY_CANCELLED, 1, e) &&
            (!st->is_deferred || count(db, st->campaign_num, TALLY_DEFERRED, -1, e));
 }

@@ -121,6 +121,25 @@ bool outcome_log_flush(struct outcome_log *l, struct db *db, struct err *e)
     return ok;
 }
 
+bool outcome_log_append(struct db *db, enum hook_event v, uint64_t message_id, uint32_t number,
+                        int64_t wall_ms, struct err *e)
+{
+    bool row = false;
+    struct stmt *s = db_stmt(db, "SELECT 1 FROM webhook LIMIT 1", e);
+    if (!s || !db_step(s, &row, e))
+        return false;
+    db_reset(s);
+    if (!row)
+        return true;
+    struct outcome_log *l = outcome_log_new();
+    outcome_log_want(l, ~0u);
+    l->at = wall_ms;
+    add(l, v, message_id, number);
+    bool ok = outcome_log_flush(l, db, e);
+    outcome_log_free(&l);
+    return ok;
+}
+
 /* ---- reading */
 
 bool outcome_log_read(struct db *db, int64_t after, struct outcome_log_row *out, bool *found_out,

@@ -27,6 +27,10 @@ void outcome_log_note(struct outcome_log *l, const struct outcome *o, bool is_ne
 bool outcome_log_flush(struct outcome_log *l, struct db *db, struct err *e) MUST_USE;
 void outcome_log_drop(struct outcome_log *l);
 
+/* One that no batch of results writes: nothing when there is no webhook at all. */
+bool outcome_log_append(struct db *db, enum hook_event v, uint64_t message_id, uint32_t number,
+                        int64_t wall_ms, struct err *e) MUST_USE;
+
 /* ---- reading */
 
 struct outcome_log_row {

@@ -7,7 +7,7 @@
 #define COLUMNS                                                                                    \
     "w.name, w.url, w.events, w.servers, w.groups, w.tags, w.allow_private, w.state,"              \
     " w.state_reason, w.state_at, w.old_until, w.created_at, w.id, p.delivered, p.skipped,"        \
-    " p.failing_since, (SELECT count(*) FROM webhook_wait x WHERE x.webhook_id = w.id)"            \
+    " p.failing_since, p.failed, (SELECT count(*) FROM webhook_wait x WHERE x.webhook_id = w.id)"  \
     " FROM webhook w LEFT JOIN webhook_place p ON p.webhook_id = w.id"
 
 static json_t *newest(struct db *db, int64_t id, bool delivered)
@@ -45,11 +45,12 @@ static json_t *webhook_json(void *arg, struct db *db, struct stmt *s)
         part_lines(s, 4), "tags", part_lines(s, 5), "allow_private", db_i64(s, 6) != 0);
     json_t *more = json_pack(
         "{s:I, s:I, s:I, s:o, s:o, s:o}", "delivered", (json_int_t)db_i64(s, 13), "waiting",
-        (json_int_t)db_i64(s, 16), "skipped", (json_int_t)db_i64(s, 14), "failing_since",
+        (json_int_t)db_i64(s, 17), "skipped", (json_int_t)db_i64(s, 14), "failing_since",
         part_time(db_i64(s, 15)), "old_secret_until", part_time(old > clock_wall_ms() ? old : 0),
         "created_at", part_time(db_i64(s, 11)));
     json_object_update(j, more);
     json_decref(more);
+    json_object_set_new(j, "failed", json_integer((json_int_t)db_i64(s, 16)));
     json_object_set_new(j, "last_attempt_at", newest(db, id, false));
     json_object_set_new(j, "last_delivered_at", newest(db, id, true));
     return j;

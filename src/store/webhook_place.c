@@ -8,7 +8,7 @@ bool webhook_place_get(struct db *db, uint64_t id, struct webhook_place *out, bo
 {
     struct stmt *s = db_stmt(db,
                              "SELECT event_id, message_id, log_seq, log_at, delivered, skipped,"
-                             " failing_since FROM webhook_place WHERE webhook_id = $1",
+                             " failing_since, failed FROM webhook_place WHERE webhook_id = $1",
                              e);
     if (!s)
         return false;
@@ -24,7 +24,8 @@ bool webhook_place_get(struct db *db, uint64_t id, struct webhook_place *out, bo
                                   .log_at = (uint32_t)db_i64(s, 3),
                                   .delivered = db_i64(s, 4),
                                   .skipped = db_i64(s, 5),
-                                  .failing_since = db_i64(s, 6)};
+                                  .failing_since = db_i64(s, 6),
+                                  .failed = db_i64(s, 7)};
     db_reset(s);
     return true;
 }
@@ -34,7 +35,7 @@ bool webhook_place_put(struct db *db, const struct webhook_place *p, struct err 
     struct stmt *s =
         db_stmt(db,
                 "UPDATE webhook_place SET event_id = $2, message_id = $3, log_seq = $4,"
-                " log_at = $5, delivered = $6, skipped = $7, failing_since = $8"
+                " log_at = $5, delivered = $6, skipped = $7, failing_since = $8, failed = $9"
                 " WHERE webhook_id = $1",
                 e);
     if (!s)
@@ -47,6 +48,7 @@ bool webhook_place_put(struct db *db, const struct webhook_place *p, struct err 
     db_bind_i64(s, 6, p->delivered);
     db_bind_i64(s, 7, p->skipped);
     db_bind_i64(s, 8, p->failing_since);
+    db_bind_i64(s, 9, p->failed);
     return db_run(s, e);
 }
 

@@ -99,8 +99,8 @@ static bool create_place(struct db *db, uint64_t id, struct err *e)
         return false;
     struct stmt *s = db_stmt(db,
                              "INSERT INTO webhook_place (webhook_id, event_id, message_id, log_seq,"
-                             " log_at, delivered, skipped, failing_since)"
-                             " VALUES ($1, $1, $1, $2, 0, 0, 0, 0)",
+                             " log_at, delivered, failed, skipped, failing_since)"
+                             " VALUES ($1, $1, $1, $2, 0, 0, 0, 0, 0)",
                              e);
     if (!s)
         return false;

@@ -62,7 +62,7 @@ struct webhook_place {
     uint64_t webhook_id, event_id, message_id;
     int64_t log_seq;
     uint32_t log_at;
-    int64_t delivered, skipped, failing_since;
+    int64_t delivered, failed, skipped, failing_since;
 };
 
 bool webhook_place_get(struct db *db, uint64_t id, struct webhook_place *out, bool *found_out,

@@ -1,16 +1,20 @@
 #!/usr/bin/env python3
 """Webhooks out, judged by a real receiver: signatures, filters, retries, rotation, resend, what is
 refused; that a crash loses no event and a dead receiver holds up nobody."""
+import os
 import sys
 import tempfile
 import threading
 import time
 from datetime import datetime
+from http.client import HTTPConnection
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "lib"))
 import tap
+from certs import make_certificate
 from daemon import Daemon, wait_for
+from dns import Dns
 from receiver import Receiver
 from sink import Sink
 
@@ -54,6 +58,42 @@ def refused(d, r):
     tap.equal(r.requests, [], "nothing was asked of the receiver")
 
 
+def resolved(d, r, dns):
+    """Every address of a name counts, each time anew; what was looked at is what is connected to."""
+    said = []
+    for name, addresses in (("mixed", ["93.184.216.34", "127.0.0.1"]), ("six", ["::1"]),
+                            ("mapped", ["::ffff:127.0.0.1"]), ("cloud", ["169.254.169.254"]), ("nobody", [])):
+        dns.table[f"{name}.example.net"] = addresses
+        add(d, name, r.url("/dns", f"{name}.example.net"), private=False)
+        said.append(d.run("webhook", "test", name, "--json"))
+    words = ("loopback", "loopback", "loopback", "link-local", "no such host")
+    tap.ok(all(x.returncode == 1 and w in x.stdout for x, w in zip(said, words)),
+           "a name is refused when one of its addresses is not public", [x.stdout for x in said])
+    dns.table["own.example.net"] = ["127.0.0.1"]
+    add(d, "own", r.url("/own", "own.example.net"))
+    done = d.run("webhook", "test", "own", "--json")
+    tap.ok(done.returncode == 0 and r.at("/own")[0].headers["Host"] == f"own.example.net:{r.port}",
+           "allowed, it is asked by its name", done.stdout)
+    tap.equal(r.at("/dns"), [], "the others were never reached")
+    for name in ("mixed", "six", "mapped", "cloud", "nobody", "own"):
+        d.cli("webhook", "remove", name, "--yes")
+
+
+def encrypted(d, folder, dns):
+    """TLS is verified: the right authority and the right name, or nothing is sent."""
+    _, cert, key = make_certificate(folder, names=("hook.example.net",), addresses=("127.0.0.2",))
+    dns.table["hook.example.net"] = dns.table["other.example.net"] = ["127.0.0.1"]
+    with Receiver(cert, key) as r:
+        add(d, "tls", r.url("/tls", "hook.example.net"))
+        add(d, "wrong", r.url("/wrong", "other.example.net"))
+        good, bad = (d.run("webhook", "test", n, "--json") for n in ("tls", "wrong"))
+        tap.ok(good.returncode == 0 and len(r.at("/tls")) == 1, "delivered over TLS", good.stdout)
+        tap.ok(bad.returncode == 1 and "other.example.net" in bad.stdout and not r.at("/wrong"),
+               "a certificate of another name ends it", bad.stdout)
+    for name in ("tls", "wrong"):
+        d.cli("webhook", "remove", name, "--yes")
+
+
 def signed(d, r, secrets):
     """Every event once, signed, with facts; filters by event, server, group and tag."""
     secrets["all"] = add(d, "all", r.url("/all"))
@@ -92,6 +132,12 @@ def signed(d, r, secrets):
     tap.equal(len(r.at("/all")), len(r.ids("/all")), "each event came once")
     shown = wait_for(lambda: (lambda s: s if s["delivered"] == len(r.at("/all")) else None)
                      (d.json("webhook", "show", "all")), 10, "the count of deliveries")
+    key = d.json("key", "create", "eyes", "--scope", "reports:read")["key"]
+    link = HTTPConnection("127.0.0.1", d.port)
+    link.request("GET", "/metrics", headers={"Authorization": f"Bearer {key}"})
+    text = link.getresponse().read().decode()
+    tap.ok('postfleet_webhook_deliveries_total{webhook="all",result="delivered"}' in text,
+           "metrics count deliveries", text[-400:])
     tap.ok("secret" not in shown and shown["waiting"] == 0, "shown without its secret", shown)
     for name in ("some", "server", "group", "tag", "elsewhere"):
         d.cli("webhook", "remove", name, "--yes")
@@ -103,10 +149,17 @@ def states(d, r):
     d.wait_finished("spring", 30)
     d.cli("suppression", "add", "gone@example.org")
     d.cli("suppression", "remove", "gone@example.org")
+    d.cli("pause")
+    late = send(d, "late@example.org")
+    d.cli("message", "cancel", late)
+    d.cli("resume")
     d.cli("contact", "add", "new@example.org", "--list", "spring")
     wait_for(lambda: r.at("/all", "campaign.finished") and r.at("/all", "contact.subscribed"), 10, "events")
     tap.equal([(x.data["contact"], x.data["list"]) for x in r.at("/all", "contact.subscribed")],
               [("new@example.org", "spring")], "contact.subscribed")
+    wait_for(lambda: r.at("/all", "message.cancelled"), 10, "message.cancelled")
+    tap.equal([x.data["message_id"] for x in r.at("/all", "message.cancelled")], [late],
+              "message.cancelled")
     tap.equal([x.data["address"] for x in r.at("/all", "suppression.deleted")], ["gone@example.org"],
               "suppression.deleted")
     tap.equal([x.data["campaign"] for x in r.at("/all", "campaign.started")], ["spring"], "campaign.started")
@@ -228,15 +281,19 @@ def dead(d, r):
 
 
 def main():
-    with tempfile.TemporaryDirectory() as folder, Receiver() as r, \
+    with tempfile.TemporaryDirectory() as folder, Receiver() as r, Dns({}) as dns, \
             Sink(folder, {"good": [], "bad": ["reject:rcpt:550"]}) as sink, \
             Daemon(folder) as d:
+        d.env.update(POSTFLEET_DNS__SERVERS=dns.address,
+                     POSTFLEET_TLS__CA_FILE=os.path.join(folder, "ca.pem"))
+        make_certificate(folder)
         d.start()
         secrets = {}
         d.add_server("good", sink.ports["good"])
         d.cli("group", "add", "refusing", "--strategy", "round-robin")
         d.add_server("bad", sink.ports["bad"], group="refusing")
-        for case in (lambda: refused(d, r), lambda: signed(d, r, secrets), lambda: states(d, r),
+        for case in (lambda: refused(d, r), lambda: resolved(d, r, dns),
+                     lambda: encrypted(d, folder, dns), lambda: signed(d, r, secrets), lambda: states(d, r),
                      lambda: retried(d, r), lambda: rotated(d, r), lambda: gone(d, r),
                      lambda: killed(d, r), lambda: dead(d, r)):
             began = time.monotonic()

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+import ssl
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -36,7 +37,9 @@ class Receiver:
     """with Receiver() as r: r.url("/a"); r.at("/a") are the requests there. r.says["/a"] is what it
     answers: a status, or a function of the request; r.location where a 3xx points to."""
 
-    def __init__(self):
+    def __init__(self, cert=None, key=None):
+        """cert, key: PEM files; then it speaks TLS."""
+        self.scheme = "https" if cert else "http"
         self.requests, self.says, self.location = [], {}, None
         self.lock = threading.Lock()
         receiver = self
@@ -81,10 +84,15 @@ class Receiver:
 
         self.server = Server(("127.0.0.1", 0), Handler)
         self.port = self.server.server_address[1]
+        if cert:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(cert, key)
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True,
+                                                     do_handshake_on_connect=False)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
-    def url(self, path="/"):
-        return f"http://127.0.0.1:{self.port}{path}"
+    def url(self, path="/", host="127.0.0.1"):
+        return f"{self.scheme}://{host}:{self.port}{path}"
 
     def at(self, path, type=None):
         with self.lock:
