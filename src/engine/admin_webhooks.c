@@ -272,16 +272,15 @@ static bool resend_one(struct admin_context *c, const struct webhook *w, const c
     struct hook_ref ref;
     struct hook_facts facts;
     struct campaign_view view = {0};
-    struct webhook_wait wait = {.due = c->wall_ms};
     json_t *body = NULL;
     bool found = false;
-    if (!hook_ref_parse(event, &ref) || !str_copy(str_of(event), wait.event, sizeof wait.event))
+    if (!hook_ref_parse(event, &ref))
         return err_set(e, ERR_INVALID, "event: \"%.60s\" is no id of an event (evt_...)", event);
     if (!webhook_event_make(c->db, &ref, &view, &facts, &body, &found, e))
         return false;
     json_decref(body);
     *n_out = 1;
-    return found ? webhook_wait_put(c->db, w->id, &wait, e)
+    return found ? webhook_wait_ask(c->db, w->id, event, c->wall_ms, e)
                  : err_set(e, ERR_NOT_FOUND, "event: there is no %s any more", event);
 }
 

@@ -69,6 +69,7 @@ static void wait_until(struct delivery *d, int64_t due, uint32_t attempts)
     struct endpoint *ep = d->ep;
     struct hooks_op *op = hooks_batch_add(hooker_batch(ep->hooker), OP_WAIT, ep->w->id);
     (void)str_copy(str_of(d->event), op->wait.event, sizeof op->wait.event);
+    op->was_due = d->due;
     op->wait.attempts = attempts;
     op->wait.due = due;
     ep->waiting += d->from_stream;
@@ -82,6 +83,7 @@ static void waits_no_more(struct delivery *d)
         return;
     struct hooks_op *op = hooks_batch_add(hooker_batch(ep->hooker), OP_WAIT_OVER, ep->w->id);
     (void)str_copy(str_of(d->event), op->wait.event, sizeof op->wait.event);
+    op->was_due = d->due;
     ep->waiting -= ep->waiting > 0;
 }
 

@@ -46,6 +46,7 @@ struct hooks_op {
     uint64_t webhook_id;
     const char *name; /* DISABLE: of the webhook */
     struct webhook_place place;
+    int64_t was_due;          /* WAIT, WAIT_OVER: of the row as it was read; 0: there was none */
     struct webhook_wait wait; /* WAIT_OVER: its event only */
     struct webhook_delivery log;
 };
@@ -137,7 +138,7 @@ struct delivery {
     struct hook_ref ref;
     char event[WEBHOOK_EVENT_MAX], type[40];
     uint32_t attempt; /* this one */
-    int64_t due;      /* a probe's: stays as it was */
+    int64_t due;      /* of its row in webhook_wait; 0: it has none */
     bool from_stream, is_probe, is_over;
     struct webhook_place after; /* from_stream: the place behind it */
     struct link_request *test;  /* a test: who asked */

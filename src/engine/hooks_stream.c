@@ -211,6 +211,7 @@ static bool begin_waiting(struct endpoint *ep, const struct webhook_wait *w, boo
     d->ep = ep;
     d->attempt = w->attempts + 1;
     d->is_probe = is_probe;
+    d->due = w->due;
     (void)str_copy(str_of(w->event), d->event, sizeof d->event);
     list_push_back(&ep->alone, &d->link);
     if (hook_ref_parse(w->event, &d->ref) &&
@@ -227,6 +228,7 @@ static bool begin_waiting(struct endpoint *ep, const struct webhook_wait *w, boo
     /* What it was about is gone: nobody can be told any more. */
     struct hooks_op *op = hooks_batch_add(hooker_batch(h), OP_WAIT_OVER, ep->w->id);
     op->wait = *w;
+    op->was_due = w->due;
     ep->waiting -= ep->waiting > 0;
     deliver_drop(d);
     return true;

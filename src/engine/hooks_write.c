@@ -81,8 +81,9 @@ static bool write_op(struct hooks_batch *b, const struct hooks_op *op, struct db
     case OP_PLACE:
         return webhook_place_put(db, &op->place, e) &&
                webhook_log_trim(db, op->webhook_id, TRIM_LOG, e);
-    case OP_WAIT: return webhook_wait_put(db, op->webhook_id, &op->wait, e);
-    case OP_WAIT_OVER: return webhook_wait_remove(db, op->webhook_id, op->wait.event, e);
+    case OP_WAIT: return webhook_wait_put(db, op->webhook_id, &op->wait, op->was_due, e);
+    case OP_WAIT_OVER:
+        return webhook_wait_remove(db, op->webhook_id, op->wait.event, op->was_due, e);
     case OP_LOG: return webhook_log_add(db, &op->log, e);
     case OP_DISABLE: return disable(b, op, db, e);
     case OP_HURRY: return webhook_wait_hurry(db, op->webhook_id, b->wall_ms, e);

@@ -116,13 +116,14 @@ bool webhook_messages_after(struct db *db, uint64_t after, uint32_t limit, uint6
 
 /* ---- what waits */
 
-bool webhook_wait_put(struct db *db, uint64_t id, const struct webhook_wait *w, struct err *e)
+bool webhook_wait_put(struct db *db, uint64_t id, const struct webhook_wait *w, int64_t was_due,
+                      struct err *e)
 {
     struct stmt *s = db_stmt(db,
                              "INSERT INTO webhook_wait (webhook_id, event, attempts, due)"
                              " SELECT $1, $2, $3, $4 WHERE EXISTS (SELECT 1 FROM webhook WHERE"
                              " id = $1) ON CONFLICT (webhook_id, event) DO UPDATE SET"
-                             " attempts = $3, due = $4",
+                             " attempts = $3, due = $4 WHERE webhook_wait.due = $5",
                              e);
     if (!s)
         return false;
@@ -130,17 +131,35 @@ bool webhook_wait_put(struct db *db, uint64_t id, const struct webhook_wait *w, 
     db_bind_cstr(s, 2, w->event);
     db_bind_i64(s, 3, w->attempts);
     db_bind_i64(s, 4, w->due);
+    db_bind_i64(s, 5, was_due);
     return db_run(s, e);
 }
 
-bool webhook_wait_remove(struct db *db, uint64_t id, const char *event, struct err *e)
+bool webhook_wait_ask(struct db *db, uint64_t id, const char *event, int64_t now_ms, struct err *e)
 {
-    struct stmt *s =
-        db_stmt(db, "DELETE FROM webhook_wait WHERE webhook_id = $1 AND event = $2", e);
+    struct stmt *s = db_stmt(db,
+                             "INSERT INTO webhook_wait (webhook_id, event, attempts, due)"
+                             " VALUES ($1, $2, 0, $3) ON CONFLICT (webhook_id, event) DO UPDATE"
+                             " SET attempts = 0, due = $3",
+                             e);
     if (!s)
         return false;
     db_bind_i64(s, 1, (int64_t)id);
     db_bind_cstr(s, 2, event);
+    db_bind_i64(s, 3, now_ms);
+    return db_run(s, e);
+}
+
+bool webhook_wait_remove(struct db *db, uint64_t id, const char *event, int64_t was_due,
+                         struct err *e)
+{
+    struct stmt *s = db_stmt(
+        db, "DELETE FROM webhook_wait WHERE webhook_id = $1 AND event = $2 AND due = $3", e);
+    if (!s)
+        return false;
+    db_bind_i64(s, 1, (int64_t)id);
+    db_bind_cstr(s, 2, event);
+    db_bind_i64(s, 3, was_due);
     return db_run(s, e);
 }
 

@@ -89,9 +89,16 @@ struct webhook_wait {
     int64_t due; /* wall ms */
 };
 
-bool webhook_wait_put(struct db *db, uint64_t id, const struct webhook_wait *w,
+/* A row of this event that is due at another time than was_due (0: none was known) stays as it is:
+ * it was asked for by hand meanwhile. */
+bool webhook_wait_put(struct db *db, uint64_t id, const struct webhook_wait *w, int64_t was_due,
                       struct err *e) MUST_USE;
-bool webhook_wait_remove(struct db *db, uint64_t id, const char *event, struct err *e) MUST_USE;
+/* Whatever is there, it waits anew. */
+bool webhook_wait_ask(struct db *db, uint64_t id, const char *event, int64_t now_ms,
+                      struct err *e) MUST_USE;
+/* The same holds as for webhook_wait_put. */
+bool webhook_wait_remove(struct db *db, uint64_t id, const char *event, int64_t was_due,
+                         struct err *e) MUST_USE;
 /* The first ones by due, due by now_ms or not; at most limit. */
 bool webhook_wait_first(struct db *db, uint64_t id, uint32_t limit, struct webhook_wait *out,
                         uint32_t *n_out, struct err *e) MUST_USE;

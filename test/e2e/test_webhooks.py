@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Webhooks out, judged by a real receiver: signatures, filters, retries, rotation, resend, what is
 refused; that a crash loses no event and a dead receiver holds up nobody."""
+import contextlib
 import os
+import sqlite3
 import sys
 import tempfile
 import threading
@@ -196,12 +198,18 @@ def retried(d, r):
     second = wait_for(lambda: [x for x in log_of(d, "flaky") if x["attempt"] == 2], 10, "its line")[0]
     wait = when(second["next_at"]) - when(second["at"])
     tap.ok(265 <= wait <= 335, "the second comes after 5 minutes", wait)
-    d.cli("webhook", "resend", "flaky", "--since", "1h", "--failed")
-    wait_for(lambda: any(x["ok"] for x in log_of(d, "flaky")), 10, "resent by hand")
-    tap.equal((len(r.ids("/flaky")), d.json("webhook", "show", "flaky")["waiting"]), (1, 0),
-              "resent what had failed; nothing waits any more")
+    send(d, "well@example.org")
+    wait_for(lambda: len(r.at("/flaky")) == 4, 10, "what waited, once another went through")
+    wait_for(lambda: d.json("webhook", "show", "flaky")["waiting"] == 0, 10, "nothing waits")
+    tap.equal(r.at("/flaky")[3].id, first["event"],
+              "when one goes through, what waits is tried at once")
+    queued = d.json("webhook", "resend", "flaky", "--since", "1h", "--failed")["queued"]
+    tap.equal(queued, 0, "of what was delivered after all, nothing is sent again as failed")
+    d.cli("webhook", "resend", "flaky", "--since", "1h")
+    wait_for(lambda: len(r.at("/flaky")) == 6, 10, "a span resent")
     d.cli("webhook", "resend", "flaky", second["event"])
-    wait_for(lambda: len(r.at("/flaky")) == 4, 10, "one resent")
+    wait_for(lambda: len(r.at("/flaky")) == 7, 10, "one resent")
+    tap.equal(len(r.ids("/flaky")), 2, "resent under their own ids")
     done = d.run("webhook", "resend", "flaky", "evt_nothing")
     tap.equal(done.returncode, 2, "what is no event cannot be resent")
     tap.equal(r.at("/target"), [], "the redirect was not followed")
@@ -266,6 +274,38 @@ def killed(d, r):
     d.cli("webhook", "remove", "killed", "--yes")
 
 
+def given_up(d, r):
+    """The tenth attempt is the last. When all failed for three days, the webhook is disabled; when
+    others went through, one event is given up and no more. Three days are put into the tables."""
+    r.says["/up"] = r.says["/poison"] = 500
+    for name in ("up", "poison"):
+        add(d, name, r.url("/" + name), "--event", "message.queued")
+    send(d, "nobody@example.org")
+    for name in ("up", "poison"):
+        wait_for(lambda n=name: log_of(d, n), 10, "a failure")
+    wait_for(lambda: d.json("webhook", "show", "poison")["waiting"] == 1, 10, "it waits")
+    d.stop()
+    with contextlib.closing(sqlite3.connect(os.path.join(d.data, "postfleet.db"))) as db:
+        db.execute("UPDATE webhook_wait SET attempts = 9, due = 0")
+        db.execute("UPDATE webhook_place SET failing_since = failing_since - 76 * 3600000 WHERE webhook_id ="
+                   " (SELECT id FROM webhook WHERE name = 'up')")
+        db.commit()
+    add_to = len(r.at("/all", "webhook.disabled"))
+    d.start()
+    up = wait_for(lambda: (lambda s: s if s["state"] == "disabled" else None)
+                  (d.json("webhook", "show", "up")), 15, "disabled")
+    tap.ok("76 hours" in up["reason"] and up["skipped"] == 1 and up["waiting"] == 0,
+           "after three days without a success it is disabled", up)
+    poison = wait_for(lambda: (lambda s: s if s["skipped"] else None)
+                      (d.json("webhook", "show", "poison")), 15, "given up")
+    last = log_of(d, "poison")[0]
+    tap.ok(poison["state"] == "active" and poison["waiting"] == 0 and last["attempt"] == 10
+           and last["next_at"] is None, "one event that nobody takes is given up after ten attempts", last)
+    wait_for(lambda: len(r.at("/all", "webhook.disabled")) > add_to, 10, "the others are told")
+    for name in ("up", "poison"):
+        d.cli("webhook", "remove", name, "--yes")
+
+
 def dead(d, r):
     """One that never answers holds up neither another webhook nor sending."""
     hold = threading.Event()
@@ -295,7 +335,7 @@ def main():
         for case in (lambda: refused(d, r), lambda: resolved(d, r, dns),
                      lambda: encrypted(d, folder, dns), lambda: signed(d, r, secrets), lambda: states(d, r),
                      lambda: retried(d, r), lambda: rotated(d, r), lambda: gone(d, r),
-                     lambda: killed(d, r), lambda: dead(d, r)):
+                     lambda: killed(d, r), lambda: given_up(d, r), lambda: dead(d, r)):
             began = time.monotonic()
             tap.case(case)
             tap.note(f"{time.monotonic() - began:.1f} s")

@@ -185,13 +185,14 @@ static void an_event_is_made_again_from_its_id(void **state)
     book_close(&b);
 }
 
-static void put_wait(struct book *b, uint64_t id, const char *event, uint32_t attempts, int64_t due)
+static void put_wait(struct book *b, uint64_t id, const char *event, uint32_t attempts, int64_t due,
+                     int64_t was_due)
 {
     struct err e = {0};
     struct webhook_wait w = {.attempts = attempts, .due = due};
     (void)str_copy(str_of(event), w.event, sizeof w.event);
     begin(b);
-    assert_ok(webhook_wait_put(b->p.db, id, &w, &e));
+    assert_ok(webhook_wait_put(b->p.db, id, &w, was_due, &e));
     commit(b);
 }
 
@@ -204,15 +205,20 @@ static void what_waits_comes_by_its_time(void **state)
     book_open(&b);
     struct secrets *s = keys(&b);
     struct webhook *w = hook(&b, s, "one", NULL);
-    put_wait(&b, w->id, "evt_a", 1, 3000);
-    put_wait(&b, w->id, "evt_b", 2, 1000);
-    put_wait(&b, w->id, "evt_c", 3, 2000);
-    put_wait(&b, w->id, "evt_b", 3, 4000);   /* again later */
-    put_wait(&b, w->id + 1, "evt_x", 1, 10); /* of one that is gone: dropped */
+    put_wait(&b, w->id, "evt_a", 1, 3000, 0);
+    put_wait(&b, w->id, "evt_b", 2, 1000, 0);
+    put_wait(&b, w->id, "evt_c", 3, 2000, 0);
+    put_wait(&b, w->id, "evt_b", 3, 4000, 1000);
+    put_wait(&b, w->id, "evt_c", 4, 9000, 1);   /* asked for by hand meanwhile: stays */
+                                                /* again later */
+    put_wait(&b, w->id + 1, "evt_x", 1, 10, 0); /* of one that is gone: dropped */
     assert_ok(webhook_wait_first(b.p.db, w->id, 2, out, &n, &e));
     assert_int_equal(n, 2);
     assert_string_equal(out[0].event, "evt_c");
     assert_string_equal(out[1].event, "evt_a");
+    assert_ok(webhook_wait_count(b.p.db, w->id, &n, &e));
+    assert_int_equal(n, 3);
+    assert_ok(webhook_wait_remove(b.p.db, w->id, "evt_a", 2999, &e));
     assert_ok(webhook_wait_count(b.p.db, w->id, &n, &e));
     assert_int_equal(n, 3);
     assert_ok(webhook_wait_hurry(b.p.db, w->id, 500, &e));
@@ -221,6 +227,10 @@ static void what_waits_comes_by_its_time(void **state)
     assert_ok(webhook_wait_restart(b.p.db, w->id, 600, &e));
     assert_ok(webhook_wait_first(b.p.db, w->id, 1, out, &n, &e));
     assert_true(out[0].due == 600 && out[0].attempts == 0);
+    assert_ok(webhook_wait_ask(b.p.db, w->id, "evt_a", 700, &e));
+    assert_ok(webhook_wait_remove(b.p.db, w->id, "evt_a", 700, &e));
+    assert_ok(webhook_wait_count(b.p.db, w->id, &n, &e));
+    assert_int_equal(n, 2);
     assert_ok(webhooks_remove(b.p.db, w->id, &e));
     assert_int_equal(number(b.p.db, "SELECT count(*) FROM webhook_wait"), 0);
     webhook_free(&w);
