@@ -9,6 +9,7 @@ import email
 import email.policy
 import http.client
 import json
+import random
 import sys
 import time
 from pathlib import Path
@@ -39,9 +40,9 @@ def arrived_now(scene, to):
     return [m for m in mails(scene) if to in m["rcpt"]]
 
 
-def arrived(scene, to):
+def arrived(scene, to, seconds=20):
     """The mail for `to`, parsed, once it has come."""
-    found = wait_for(lambda: arrived_now(scene, to), 20, f"mail for {to}")[0]
+    found = wait_for(lambda: arrived_now(scene, to), seconds, f"mail for {to}")[0]
     with open(scene.witness.log + ".bodies", "rb") as f:
         f.seek(found["at"])
         return email.message_from_bytes(f.read(found["size"]), policy=email.policy.default)
@@ -99,6 +100,26 @@ def test_attachments(scene, api):
                        ({"filename": "a", "content": "aGk=", "content_id": "a> b"}, "content id")):
         answer, said = api.call("POST", "/v1/messages", mail("a@b.test", html="<p>", attachments=[item]))
         tap.ok(answer.status == 400 and word in said["detail"], f"an attachment refused: {word}", said)
+
+
+def test_big(scene, api):
+    """25 MB: as a mail as it is, byte for byte, and as an attachment in JSON."""
+    head = b"From: a@shop.example\r\nTo: big@shop.test\r\nDate: Sat, 21 Nov 2026 09:30:00 +0000\r\n" \
+           b"Message-ID: <big@shop.example>\r\nSubject: big\r\n\r\n"
+    raw = head + b"".join(b"%s%075d\r\n" % (b"." if i % 5000 == 0 else b"x", i)
+                          for i in range(25 * 1024 * 1024 // 78))
+    answer, said = api.call("POST", "/v1/messages?to=big@shop.test", raw, kind="message/rfc822")
+    found = wait_for(lambda: arrived_now(scene, "big@shop.test"), 40, "25 MB")[0]
+    with open(scene.witness.log + ".bodies", "rb") as f:
+        f.seek(found["at"])
+        got = f.read(found["size"])
+    tap.ok(answer.status == 202 and got == raw, "a mail of 25 MB, byte for byte", (said, len(got)))
+    blob = random.Random(25).randbytes(25 * 1024 * 1024)
+    answer, said = api.call("POST", "/v1/messages", mail("file@shop.test", attachments=[
+        {"filename": "big.bin", "content": base64.b64encode(blob).decode()}]))
+    tap.ok(answer.status == 202, "an attachment of 25 MB is taken", said)
+    parts = {p.get_filename(): p for p in arrived(scene, "file@shop.test", 40).walk()}
+    tap.ok(parts["big.bin"].get_payload(decode=True) == blob, "and arrives whole")
 
 
 def test_batch(scene, api):
@@ -277,6 +298,7 @@ def main():
         api = Api(scene)
         tap.case(test_template, scene, api)
         tap.case(test_attachments, scene, api)
+        tap.case(test_big, scene, api)
         tap.case(test_batch, scene, api)
         tap.case(test_times, scene, api)
         tap.case(test_shown, api)

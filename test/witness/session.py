@@ -38,6 +38,7 @@ class Session(asyncio.Protocol):
         self.mode = "command"  # command, body, chunk, auth
         self.number = self.messages = self.dot_turn = 0
         self.sender, self.rcpts, self.body = None, [], bytearray()
+        self.looked_at = 0  # bytes of the buffer that hold no end of the body
         self.hello, self.words = "", []  # EHLO, and MAIL and RCPT of this message, as they came
         self.chunk_left, self.chunk_last = 0, False
         self.logged_in = False
@@ -304,7 +305,7 @@ class Session(asyncio.Protocol):
             return
 
         def begin():
-            self.mode, self.body = "body", bytearray()
+            self.mode, self.body, self.looked_at = "body", bytearray(), 0
         self.answer("data", then=begin)
 
     def do_bdat(self, rest):
@@ -338,8 +339,9 @@ class Session(asyncio.Protocol):
         if self.buffer.startswith(b".\r\n"):
             end, skip = 0, 3
         else:
-            end, skip = self.buffer.find(b"\r\n.\r\n"), 5
+            end, skip = self.buffer.find(b"\r\n.\r\n", self.looked_at), 5
             if end < 0:
+                self.looked_at = max(len(self.buffer) - 4, 0)
                 return False
         raw = bytes(self.buffer[:end]) + (b"\r\n" if skip == 5 else b"")
         del self.buffer[:end + skip]
