@@ -313,6 +313,7 @@ void *hooks_thread_main(void *arg)
 {
     struct hooks *hooks = arg;
     struct hooker *h = hooks->hooker;
+    (void)pthread_setname_np(pthread_self(), "webhooks");
     /* Of this thread only, on Linux. */
     (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), NICENESS);
     make_dns(h);

@@ -66,6 +66,8 @@ int cmd_webhook_add(struct cmd *c)
         return output_fail(&e);
     }
     none_is_empty(body);
+    if (!strncmp(cmd_arg(c, 1), "http://", 7))
+        output_note("http:// is not encrypted: whoever is in between can read the addresses");
     int status = call_answer(c, "POST", daemon_path("/v1/webhooks"), body, &answer);
     return print_secret(status, answer, "is told from now on");
 }
