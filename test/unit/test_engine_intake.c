@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
+#include "engine/envelope.h"
 #include "engine/intake_inner.h"
 
 struct reading {
@@ -129,6 +130,31 @@ static void loops_are_seen(void **state)
     }
 }
 
+static void dsn_case(const char *ret, const char *envid, const char *notify, const char *orcpt)
+{
+    char *text = dsn_pack(str_of(ret), str_of(envid), str_of(notify), str_of(orcpt));
+    struct smtp_envelope e = {.id = 1};
+    dsn_unpack(str_of(text), &e);
+    assert_true(str_is(e.dsn_ret, ret) && str_is(e.dsn_envid, envid));
+    assert_true(str_is(e.dsn_notify, notify) && str_is(e.dsn_orcpt, orcpt));
+    free(text);
+}
+
+static void dsn_parameters_are_kept(void **state)
+{
+    (void)state;
+    struct smtp_envelope e = {.id = 1};
+    assert_null(dsn_pack(STR_NONE, STR(""), STR_NONE, STR("")));
+    dsn_unpack(STR_NONE, &e); /* of a mail that came without */
+    assert_true(e.dsn_ret.n == 0 && e.dsn_orcpt.n == 0);
+    dsn_case("HDRS", "a b+c", "SUCCESS,FAILURE", "rfc822;\"x y\"@to.test");
+    dsn_case("", "", "NEVER", "");
+    dsn_case("FULL", "", "", "");
+    dsn_case("", "", "", "utf-8;\303\274@to.test");
+    dsn_unpack(STR("FULL"), &e); /* cut short */
+    assert_true(str_is(e.dsn_ret, "FULL") && e.dsn_envid.n == 0);
+}
+
 static void networks(void **state)
 {
     (void)state;
@@ -163,11 +189,9 @@ static void networks(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(words_are_taken_out),
-        cmocka_unit_test(words_are_understood),
-        cmocka_unit_test(odd_ones_are_refused),
-        cmocka_unit_test(loops_are_seen),
-        cmocka_unit_test(networks),
+        cmocka_unit_test(words_are_taken_out),     cmocka_unit_test(words_are_understood),
+        cmocka_unit_test(odd_ones_are_refused),    cmocka_unit_test(loops_are_seen),
+        cmocka_unit_test(dsn_parameters_are_kept), cmocka_unit_test(networks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
