@@ -12,6 +12,7 @@
 
 #define TRANSCRIPT_MAX 16384
 #define SLICES         16
+#define WRITES_A_TURN  32  /* then the others have theirs: dense dots make writes of a few bytes */
 #define PACE_LOOK_MS   250 /* a dot that waits for pace behind others asks so often */
 
 /* ---- the timer: re-armed only when an earlier time comes */
@@ -326,13 +327,14 @@ static void handle(struct session *s, const struct smtp_event *ev)
     }
 }
 
-static void write_out(struct session *s)
+/* True: there is more, and it is the others' turn. */
+static bool write_out(struct session *s)
 {
     struct str slices[SLICES];
-    while (s->is_open && s->writable) {
+    for (int writes = 0; s->is_open && s->writable; writes++) {
         size_t n = smtp_client_output(s->smtp, slices, SLICES), want = 0;
-        if (n == 0)
-            return;
+        if (n == 0 || writes == WRITES_A_TURN)
+            return n > 0;
         for (size_t i = 0; i < n; i++)
             want += slices[i].n;
         size_t took = conn_write(s->conn, slices, n);
@@ -341,6 +343,7 @@ static void write_out(struct session *s)
         if (took < want)
             s->writable = false;
     }
+    return false;
 }
 
 /* As many messages as the server takes on one connection, all answered. */
@@ -358,8 +361,8 @@ void session_pump(struct session *s)
     if (s->in_pump)
         return;
     s->in_pump = true;
-    bool progress = true;
-    while (progress && !s->is_over) {
+    bool progress = true, goes_on = false;
+    while (progress && !s->is_over && !goes_on) {
         progress = false;
         while (!s->is_over && smtp_client_event(s->smtp, &ev)) {
             handle(s, &ev);
@@ -368,7 +371,7 @@ void session_pump(struct session *s)
         if (!s->is_over && outlet_offer(s->outlet, s))
             progress = true;
         if (!s->is_over)
-            write_out(s);
+            goes_on = write_out(s);
         struct str slice;
         if (!s->is_over && s->writable && s->is_open && smtp_client_output(s->smtp, &slice, 1))
             progress = true;
@@ -378,6 +381,8 @@ void session_pump(struct session *s)
         session_close(s);
         return;
     }
+    if (goes_on)
+        timer_at(s->timer, s->timer_at = loop_now_ms(s->core->loop));
     arm(s);
     if (is_used_up(s))
         session_quit(s);
