@@ -1,14 +1,19 @@
 /* Import of servers: CSV whose columns are the options of `server add`. A server that is there is
- * changed to what the file says. Each row is a call of its own. */
+ * changed to what the file says. Rows go to core by the hundred: it reads its servers anew once a
+ * call. */
 #include "api/import_inner.h"
 #include "api/resources.h"
 #include "base/alloc.h"
 
 #include <stdlib.h>
 
+#define CALL_ROWS 500
+
 struct server_import {
     struct import base;
     char columns[CSV_COLUMNS_MAX][64];
+    json_t *rows; /* of the next call to core */
+    uint64_t lines[CALL_ROWS];
     json_t *warnings;
     bool dry;
 };
@@ -55,49 +60,54 @@ static json_t *server_args(struct server_import *s, const struct csv_row *row)
         if (v)
             json_object_set_new(args, s->columns[i], v);
     }
-    if (s->dry)
-        json_object_set_new(args, "dry_run", json_true());
     return args;
 }
 
-static void take_warnings(struct server_import *s, const char *name, const json_t *data)
+/* Core's reasons come under the lines they belong to. */
+static void take_reasons(struct server_import *s, const json_t *why)
 {
+    json_t *item;
     size_t i;
-    json_t *w;
-    json_array_foreach(json_object_get(data, "warnings"), i, w)
+    json_array_foreach(why, i, item)
     {
-        json_array_append_new(s->warnings, json_sprintf("%s: %s", name, json_string_value(w)));
+        size_t at = (size_t)json_integer_value(json_array_get(item, 0));
+        const json_t *row = json_array_get(s->rows, at);
+        const char *name = json_string_value(json_object_get(row, "name"));
+        if (row)
+            import_wrong_row(&s->base, s->lines[at], str_of(name ? name : ""),
+                             json_string_value(json_array_get(item, 1)));
     }
+}
+
+static bool flush(struct server_import *s, struct err *e)
+{
+    json_t *data = NULL;
+    if (!json_array_size(s->rows))
+        return true;
+    json_t *args = json_pack("{s:O}", "rows", s->rows);
+    if (s->dry)
+        json_object_set_new(args, "dry_run", json_true());
+    bool ok = call_data(s->base.r, "server.import_rows", args, STR_NONE, CALL_LONG_MS, &data, e);
+    json_decref(args);
+    if (ok) {
+        import_take_counts(&s->base, data);
+        take_reasons(s, json_object_get(data, "why"));
+        json_array_extend(s->warnings, json_object_get(data, "warnings"));
+    }
+    json_decref(data);
+    json_array_clear(s->rows);
+    return ok;
 }
 
 /* One that is there is changed to what the file says. */
 static bool on_server(void *arg, const struct csv_row *row, struct err *e)
 {
     struct server_import *s = arg;
-    struct import *im = &s->base;
-    struct err bad;
-    json_t *data = NULL;
-    if (!im->has_header)
+    if (!s->base.has_header)
         return read_server_header(s, row, e);
-    json_t *args = server_args(s, row);
-    const char *name = json_string_value(json_object_get(args, "name"));
-    const char *counter = "imported";
-    bool ok = call_data(im->r, "server.add", args, STR_NONE, CALL_MS, &data, &bad);
-    if (!ok && bad.code == ERR_CONFLICT) {
-        counter = "updated";
-        ok = call_data(im->r, "server.set", args, STR_NONE, CALL_MS, &data, &bad);
-    }
-    bool is_fatal =
-        !ok && (bad.code == ERR_UNREACHABLE || bad.code == ERR_LATER || bad.code == ERR_FULL);
-    import_sum(im, "rows", is_fatal ? 0 : 1);
-    import_sum(im, ok ? counter : "invalid", is_fatal ? 0 : 1);
-    if (ok)
-        take_warnings(s, name ? name : "", data);
-    else if (!is_fatal)
-        import_wrong_row(im, row->line, str_of(name ? name : ""), bad.text);
-    json_decref(data);
-    json_decref(args);
-    return !is_fatal || err_set(e, bad.code, "%s", bad.text);
+    s->lines[json_array_size(s->rows)] = row->line;
+    json_array_append_new(s->rows, server_args(s, row));
+    return json_array_size(s->rows) < CALL_ROWS || flush(s, e);
 }
 
 void on_import_servers(struct http_request *r)
@@ -109,12 +119,14 @@ void on_import_servers(struct http_request *r)
     const char *dry = http_query(r, "dry_run");
     import_open(&s->base, r, counters, on_server, s);
     s->warnings = json_array();
+    s->rows = json_array();
     s->dry = dry && *dry == '1';
-    bool ok = http_queries_known(r, known, &e) && import_feed(&s->base, &e);
+    bool ok = http_queries_known(r, known, &e) && import_feed(&s->base, &e) && flush(s, &e);
     if (ok)
         json_object_set(s->base.sums, "warnings", s->warnings);
     import_answer(&s->base, ok, &e);
     import_close(&s->base);
     json_decref(s->warnings);
+    json_decref(s->rows);
     free(s);
 }

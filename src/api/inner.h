@@ -101,6 +101,8 @@ bool caller_may_group(struct http_request *r, const json_t *body) MUST_USE;
 bool call_data(struct http_request *r, const char *op, json_t *args, struct str tail,
                int timeout_ms, json_t **data_out, struct err *e) MUST_USE;
 json_t *call_live(struct http_request *r, const char *op); /* NULL: core is not there */
+/* live.fleet of these servers alone; takes nums over (NULL: of all). */
+json_t *call_live_servers(struct http_request *r, json_t *nums);
 /* The body with `field` set to the first path parameter; NULL: answered already. */
 json_t *named_body(struct http_request *r, const char *field);
 /* *j, which is taken over, when ok; by address, because it is made by an argument before it. */

@@ -95,6 +95,15 @@ json_t *call_live(struct http_request *r, const char *op)
     return call_data(r, op, NULL, STR_NONE, CALL_LOOK_MS, &data, &e) ? data : NULL;
 }
 
+json_t *call_live_servers(struct http_request *r, json_t *nums)
+{
+    struct err e;
+    json_t *data = NULL, *args = nums ? json_pack("{s:o}", "nums", nums) : NULL;
+    bool ok = call_data(r, "live.fleet", args, STR_NONE, CALL_LOOK_MS, &data, &e);
+    json_decref(args);
+    return ok ? data : NULL;
+}
+
 json_t *named_body(struct http_request *r, const char *field)
 {
     struct err e;

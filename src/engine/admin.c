@@ -3,6 +3,7 @@
 #include "engine/admin.h"
 
 #include "base/alloc.h"
+#include "base/check.h"
 #include "base/clock.h"
 #include "engine/admin_parts.h"
 #include "engine/auditing.h"
@@ -18,12 +19,12 @@
 #define COMMIT_US 2000 /* for the end of a bite: sums, memberships, pages to the log */
 
 static const struct admin_noun *const nouns[] = {
-    &admin_servers,     &admin_groups,    &admin_lists,           &admin_contacts,
-    &admin_templates,   &admin_campaigns, &admin_campaign_starts, &admin_suppressions,
-    &admin_messages,    &admin_keys,      &admin_system,          &admin_warmups,
-    &admin_quarantines, &admin_routes,    &admin_reputation,      &admin_failovers,
-    &admin_limits,      &admin_domains,   &admin_users,           &admin_credentials,
-    &admin_webhooks};
+    &admin_servers,     &admin_groups,     &admin_lists,           &admin_contacts,
+    &admin_templates,   &admin_campaigns,  &admin_campaign_starts, &admin_suppressions,
+    &admin_messages,    &admin_keys,       &admin_system,          &admin_warmups,
+    &admin_quarantines, &admin_routes,     &admin_reputation,      &admin_failovers,
+    &admin_limits,      &admin_domains,    &admin_users,           &admin_credentials,
+    &admin_webhooks,    &admin_server_rows};
 
 static const struct admin_entry *find(const char *op)
 {
@@ -47,7 +48,7 @@ bool admin_reads_only(const char *op)
 
 bool admin_in_bites(const char *op)
 {
-    return strcmp(op, "people.import_rows") == 0;
+    return strcmp(op, "people.import_rows") == 0 || strcmp(op, "server.import_rows") == 0;
 }
 
 bool time_is_over(const struct admin_context *c)
@@ -121,6 +122,14 @@ void admin_execute(struct admin_context *c, const char *op, json_t *args, struct
     if (!a->ok || !c->again)
         forget(c);
     json_decref(none);
+}
+
+bool admin_run_part(struct admin_context *c, const char *op, json_t *args, json_t **data_out,
+                    struct err *e)
+{
+    const struct admin_entry *entry = find(op);
+    check(entry && !admin_in_bites(op));
+    return entry->run(c, args, STR_NONE, data_out, e);
 }
 
 const char *actor_name(const struct admin_context *c, char out[ACTOR_MAX])

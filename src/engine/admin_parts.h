@@ -25,8 +25,12 @@ struct admin_noun {
 extern const struct admin_noun admin_servers, admin_groups, admin_lists, admin_contacts,
     admin_templates, admin_campaigns, admin_campaign_starts, admin_suppressions, admin_messages,
     admin_keys, admin_system, admin_warmups, admin_quarantines, admin_routes, admin_reputation,
-    admin_failovers, admin_limits, admin_domains, admin_users, admin_credentials, admin_webhooks;
+    admin_failovers, admin_limits, admin_domains, admin_users, admin_credentials, admin_webhooks,
+    admin_server_rows;
 
+/* Another operation as a part of this one: no audit, no dry run of its own. */
+bool admin_run_part(struct admin_context *c, const char *op, json_t *args, json_t **data_out,
+                    struct err *e) MUST_USE;
 /* accept_standing with the recipient's mailbox provider. */
 struct standing;
 bool admin_standing(struct admin_context *c, uint64_t id, struct standing *out,

@@ -88,7 +88,7 @@ static struct str subject_of(json_t *args)
 static bool is_kept_elsewhere(const char *op)
 {
     static const char *const ops[] = {"public.unsubscribe", "people.import_rows",
-                                      "suppression.import_rows", NULL};
+                                      "suppression.import_rows", "server.import_rows", NULL};
     return is_named(op, ops);
 }
 

@@ -180,6 +180,8 @@ static void done(struct ledger_job *lj)
         }
         link_answer(k->request, link_answer_ok(k->answer.data));
     } else {
+        if (k->ctx.so_far) /* bites before this one are in */
+            apply_changes(k->core, k->request->op, &k->ctx.changed);
         if (k->answer.ok)
             json_decref(k->answer.data);
         link_answer(k->request, answer_failed(k, &lj->error));
@@ -233,8 +235,7 @@ static bool answer_live(struct core *c, struct link_request *r)
     static const struct {
         const char *op;
         json_t *(*look)(struct core *c);
-    } live[] = {{"live.fleet", live_fleet},
-                {"live.limits", live_limits},
+    } live[] = {{"live.limits", live_limits},
                 {"live.queue", live_queue},
                 {"live.status", live_status},
                 {"live.campaigns", live_campaigns}};
@@ -252,6 +253,10 @@ static bool answer_live(struct core *c, struct link_request *r)
     }
     if (str_is(str_of(r->op), "live.plan")) {
         link_answer(r, link_answer_ok(foresee_plan(c, r->args)));
+        return true;
+    }
+    if (str_is(str_of(r->op), "live.fleet")) {
+        link_answer(r, link_answer_ok(live_fleet(c, r->args)));
         return true;
     }
     if (!str_is(str_of(r->op), "live.top"))

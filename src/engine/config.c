@@ -109,17 +109,18 @@ static void apply_server(struct core *c, const struct server *s, bool at_start)
 
 static void remove_missing(struct core *c, const struct loading *x)
 {
+    bool *listed = alloc_many(bool, c->n_outlets + 1);
+    for (size_t i = 0; i < x->n_servers; i++)
+        listed[x->servers[i]->num] = true; /* apply_server made an outlet of that number */
     for (size_t num = 0; num < c->n_outlets; num++) {
         struct outlet *o = c->outlets[num];
-        bool listed = !o || !o->server || o->is_removed;
-        for (size_t i = 0; i < x->n_servers && !listed; i++)
-            listed = x->servers[i]->num == num;
-        if (listed)
+        if (!o || !o->server || o->is_removed || listed[num])
             continue;
         o->is_removed = true;
         fleet_remove_server(c->fleet, (uint16_t)num, core_steady(c));
         outlet_dirty(o);
     }
+    free(listed);
 }
 
 static void remove_missing_groups(struct core *c, const struct loading *x)

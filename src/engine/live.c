@@ -185,15 +185,32 @@ static json_t *rotations(struct core *c)
     return all;
 }
 
-json_t *live_fleet(struct core *c)
+static void add_server(struct core *c, int64_t num, json_t *servers)
 {
-    json_t *servers = json_array();
-    for (size_t i = 0; i < c->n_outlets; i++) {
-        struct outlet *o = c->outlets[i];
-        json_t *j = o && o->server && !o->is_removed ? live_server(c, o) : NULL;
-        if (j)
-            json_array_append_new(servers, j);
-    }
+    struct outlet *o = num >= 0 && num < (int64_t)c->n_outlets ? c->outlets[num] : NULL;
+    json_t *j = o && o->server && !o->is_removed ? live_server(c, o) : NULL;
+    if (j)
+        json_array_append_new(servers, j);
+}
+
+static int by_number(const void *a, const void *b)
+{
+    return *(const int64_t *)a < *(const int64_t *)b ? -1
+                                                     : *(const int64_t *)a > *(const int64_t *)b;
+}
+
+/* Of args.nums; of all where none are given. In order of num, for those who look one up. */
+json_t *live_fleet(struct core *c, const json_t *args)
+{
+    json_t *servers = json_array(), *nums = json_object_get(args, "nums");
+    size_t n = json_is_array(nums) ? json_array_size(nums) : c->n_outlets;
+    int64_t *of = alloc_many(int64_t, n + 1);
+    for (size_t i = 0; i < n; i++)
+        of[i] = json_is_array(nums) ? json_integer_value(json_array_get(nums, i)) : (int64_t)i;
+    qsort(of, n, sizeof *of, by_number);
+    for (size_t i = 0; i < n; i++)
+        add_server(c, of[i], servers);
+    free(of);
     return json_pack("{s:o,s:o,s:b}", "servers", servers, "rotations", rotations(c), "common_cause",
                      fleet_in_common_cause(c->fleet));
 }

@@ -517,7 +517,7 @@ bool recover_ledger(struct core *c, struct db *db, struct err *e) MUST_USE;
 
 /* calls.c */
 void calls_handle(void *arg, struct link_request *r);
-json_t *live_fleet(struct core *c);
+json_t *live_fleet(struct core *c, const json_t *args);
 json_t *live_limits(struct core *c);
 json_t *live_queue(struct core *c);
 /* Why nothing is sent, for people: the disk, a hold, a pause, the network; "": sending is up. */

@@ -30,6 +30,9 @@ struct report_page {
 bool report_limits(struct db *db, const json_t *live, json_t **out, struct err *e) MUST_USE;
 
 /* live: the data of core's live.fleet, or NULL. */
+/* The nums of a page of servers, or of the one of this name: whom to ask core about. */
+bool report_server_nums(struct db *db, const struct report_page *p, const char *name, json_t **out,
+                        struct err *e) MUST_USE;
 bool report_servers(struct db *db, const struct report_page *p, const json_t *live, json_t **out,
                     struct err *e) MUST_USE;
 bool report_server(struct db *db, const char *name, const json_t *live, json_t **out,

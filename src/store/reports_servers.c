@@ -62,14 +62,18 @@ struct server_view {
     bool full;
 };
 
+/* Core names its servers in order of num. */
 static const json_t *live_of(const json_t *live, int64_t num)
 {
-    size_t i;
-    json_t *item;
-    json_array_foreach(json_object_get(live, "servers"), i, item)
-    {
-        if (json_integer_value(json_object_get(item, "num")) == num)
+    const json_t *all = json_object_get(live, "servers");
+    size_t from = 0, to = json_array_size(all);
+    while (from < to) {
+        size_t at = from + (to - from) / 2;
+        json_t *item = json_array_get(all, at);
+        int64_t n = json_integer_value(json_object_get(item, "num"));
+        if (n == num)
             return item;
+        n < num ? (from = at + 1) : (to = at);
     }
     return NULL;
 }
@@ -253,6 +257,33 @@ static json_t *server_json(void *arg, struct db *db, struct stmt *s)
     json_object_set_new(j, "pace", live_field(live, "pace"));
     add_settings(j, s);
     return j;
+}
+
+bool report_server_nums(struct db *db, const struct report_page *p, const char *name, json_t **out,
+                        struct err *e)
+{
+    struct stmt *s = db_stmt(db,
+                             name ? "SELECT num FROM server WHERE removed_at IS NULL AND name = $1"
+                                  : "SELECT num FROM server WHERE removed_at IS NULL AND name > $1"
+                                    " ORDER BY name LIMIT $2",
+                             e);
+    bool row = true, ok = s != NULL;
+    json_t *nums = json_array();
+    if (s && name)
+        db_bind_cstr(s, 1, name);
+    else if (s) {
+        db_bind_cstr(s, 1, p->after ? p->after : "");
+        db_bind_i64(s, 2, (int64_t)part_limit(p));
+    }
+    while (ok && (ok = db_step(s, &row, e)) && row)
+        json_array_append_new(nums, json_integer(db_i64(s, 0)));
+    if (s)
+        db_reset(s);
+    if (ok)
+        *out = nums;
+    else
+        json_decref(nums);
+    return ok;
 }
 
 bool report_servers(struct db *db, const struct report_page *p, const json_t *live, json_t **out,
