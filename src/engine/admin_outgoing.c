@@ -55,21 +55,25 @@ static unsigned facts_of(const struct composed *m)
 }
 
 /* Mails are made side by side and stored in any order: one that came a little earlier than others
- * that are claimed already would be passed over, were it due before them. Its id is behind theirs.
- */
-static int64_t due_of(const struct admin_context *c, const struct composed *m)
+ * that are claimed already would be passed over, were it due before them. */
+static int64_t due_of(const struct admin_context *c, const struct composed *m, uint64_t id)
 {
-    int64_t reached = c->places ? c->places[m->lane].due : 0;
-    return MAX(MAX(m->due, c->wall_ms), reached);
+    int64_t due = MAX(m->due, c->wall_ms);
+    if (!c->places)
+        return due;
+    const struct outbox_place *place = &c->places[m->lane];
+    /* A body that was spooled first has an id that is older than those of others. */
+    return MAX(due, place->due + (id <= place->id));
 }
 
-static bool write_rows(struct admin_context *c, struct str body, struct accepted *a,
+static bool write_rows(struct admin_context *c, const struct composed *whole, struct accepted *a,
                        struct outgoing_body *shared, struct err *e)
 {
+    struct str body = buf_str(&whole->mail);
     if (shared && shared->of) {
         a->body_of = shared->of;
     } else if (body.n > SPOOL_FROM) {
-        if (!spool_write(c->spool_dir, a->id, body, e))
+        if (whole->spooled_id != a->id && !spool_write(c->spool_dir, a->id, body, e))
             return false;
     } else {
         a->body = body;
@@ -86,7 +90,7 @@ bool outgoing_store(struct admin_context *c, struct composed *m, uint32_t creden
                     struct outgoing_body *shared, uint64_t *id, struct err *e)
 {
     if (!*id)
-        *id = ids_next(c->ids, c->wall_ms);
+        *id = m->spooled_id ? m->spooled_id : ids_next(c->ids, c->wall_ms);
     struct composed *whole = shared ? shared->mail : m;
     if (!shared || !shared->of)
         composed_name(whole, *id);
@@ -107,12 +111,12 @@ bool outgoing_store(struct admin_context *c, struct composed *m, uint32_t creden
                          .expires_at = m->expires_at,
                          .created_at = c->wall_ms,
                          .send_at = m->due,
-                         .due = due_of(c, m)};
+                         .due = due_of(c, m, *id)};
     if (m->group_num)
         a.group_num = m->group_num;
     else if (!outgoing_group(c, m->group, &a.group_num, e))
         return false;
-    return refuse_suppressed(c, m->key, e) && write_rows(c, buf_str(&whole->mail), &a, shared, e);
+    return refuse_suppressed(c, m->key, e) && write_rows(c, whole, &a, shared, e);
 }
 
 json_t *outgoing_answer(const struct composed *m, uint64_t id, bool is_test, struct err *e)

@@ -51,6 +51,7 @@ struct composed { /* a mail ready to be stored; strings live in it or are borrow
     char message_id[512], header_from[1000], subject[1000];
     bool names_id; /* message_id is ours: it begins with a stand-in for the message's id */
     struct buf mail;
+    uint64_t spooled_id; /* its body lies in the spool already, under this id; 0: it does not */
     struct mime_facts facts;
     struct str tags, metadata;
     struct str dsn; /* of this recipient, as engine/envelope.h says */

@@ -7,6 +7,7 @@
 #include "base/codec.h"
 #include "base/log.h"
 #include "engine/envelope.h"
+#include "engine/spooling.h"
 #include "mail/header.h"
 #include "store/idempotency.h"
 #include "store/suppression.h"
@@ -397,15 +398,30 @@ static void store_done(struct ledger_job *lj)
     finish(m);
 }
 
-static void desk_done(struct pool_job *d)
+/* The body is where it belongs, or small. Whoever hung up before the answer gets no mail of theirs
+ * sent. */
+static void spooled(void *owner, const struct err *failed)
 {
-    struct intake_mail *m = container_of(d, struct intake_mail, desk);
-    if (m->code || m->words.is_test || !m->session) {
-        finish(m); /* whoever hung up before the answer gets no mail of theirs sent */
+    struct intake_mail *m = owner;
+    if (failed)
+        classify(m, failed);
+    if (failed || !m->session) {
+        finish(m);
         return;
     }
     m->lj = (struct ledger_job){.order = LEDGER_ACCEPT, .work = store_work, .done = store_done};
     ledger_post(m->in->core->ledger, &m->lj);
+}
+
+static void desk_done(struct pool_job *d)
+{
+    struct intake_mail *m = container_of(d, struct intake_mail, desk);
+    if (m->code || m->words.is_test)
+        finish(m);
+    else if (spooling_is_needed(&m->mails[0]))
+        spooling_start(m->in->core, m->mails, 1, m->ctx.wall_ms, spooled, m);
+    else
+        spooled(m, NULL);
 }
 
 /* RFC 5321, 4.4. The client's name is its own word; the address is what we saw. */

@@ -16,6 +16,7 @@
  *   signing.c    DKIM keys, signatures     domain_check.c, domain_verdict.c  what DNS says
  *   probe.c      server test and health probes   cells.c   server x mailbox provider, kept
  *   anchor.c     the steady clock, over reboots  suppressing.c  which addresses are in doubt
+ *   spooling.c   bodies too big for a row
  *   policies.c   failure matrices of the groups  intake*.c  mail in by SMTP, see intake_inner.h
  *   hooks*.c     webhooks out, on a thread of their own, see hooks_inner.h */
 #ifndef ENGINE_STATE_H
@@ -246,6 +247,7 @@ struct core {
     struct loop *loop;
     struct net *net;
     struct pool *desks;
+    struct pool *spoolers;       /* threads that write big bodies; NULL until the first */
     struct pool *looks;          /* looking that reads many rows; NULL until the first */
     struct map_u64 *quarantines; /* server num -> its quarantine that is not in force yet */
     struct drafts *drafts;       /* templates that the API names; NULL until the first */

@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "engine/admin_outgoing.h"
 #include "engine/drafts.h"
+#include "engine/spooling.h"
 #include "engine/state.h"
 #include "store/idempotency.h"
 #include "store/keys.h"
@@ -247,8 +248,14 @@ static void store_done(struct ledger_job *lj)
         answer(s);
 }
 
-static void store(struct submission *s)
+static void store(void *owner, const struct err *failed)
 {
+    struct submission *s = owner;
+    if (failed) {
+        fail(s, failed);
+        answer(s);
+        return;
+    }
     s->n_bites = (s->n + BITE - 1) / BITE;
     for (uint32_t first = 0; first < s->n; first += BITE) {
         struct bite *b = alloc_one(struct bite);
@@ -478,6 +485,17 @@ static bool anything_to_store(const struct submission *s)
     return s->key.n > 0; /* the refusals are kept too */
 }
 
+static void spool_then_store(struct submission *s)
+{
+    bool is_needed = false;
+    for (uint32_t i = 0; i < s->n && !is_needed; i++)
+        is_needed = !s->answers[i] && spooling_is_needed(&s->mails[i]);
+    if (is_needed)
+        spooling_start(s->core, s->mails, s->n, s->ctx.wall_ms, store, s);
+    else
+        store(s, NULL);
+}
+
 static void desk_done(struct pool_job *d)
 {
     struct submission *s = container_of(d, struct submission, desk);
@@ -488,7 +506,7 @@ static void desk_done(struct pool_job *d)
     else if (s->is_test || !anything_to_store(s))
         answer(s);
     else
-        store(s);
+        spool_then_store(s);
 }
 
 static struct submission *submission_new(struct core *c, struct link_request *r)

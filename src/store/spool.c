@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -20,6 +21,7 @@
 #define SYNC_FAILED_EXIT 74 /* as the database does: store/vfs.h */
 
 struct spool_path {
+    unsigned place; /* of the folder among all */
     char first[PATH_BYTES], folder[PATH_BYTES], file[PATH_BYTES], fresh[PATH_BYTES];
 };
 
@@ -36,6 +38,7 @@ static bool path_of(const char *dir, uint64_t id, struct spool_path *out, struct
     char a[8], b[8], name[32], fresh[40];
     (void)snprintf(a, sizeof a, "%02x", (unsigned)(h % FOLDERS));
     (void)snprintf(b, sizeof b, "%02x", (unsigned)(h / FOLDERS % FOLDERS));
+    out->place = (unsigned)(h % (FOLDERS * FOLDERS));
     (void)snprintf(name, sizeof name, "%llu", (unsigned long long)id);
     (void)snprintf(fresh, sizeof fresh, "%s" NEW_SUFFIX, name);
     return join(out->first, dir, a, e) && join(out->folder, out->first, b, e) &&
@@ -69,18 +72,55 @@ static bool sync_folder(const char *path, struct err *e)
     return true;
 }
 
-static bool make_folder(const char *path, struct err *e)
+static bool make_folder(const char *path, bool *made, struct err *e)
 {
-    return mkdir(path, 0700) == 0 || errno == EEXIST || failed(e, "cannot make folder", path);
+    if (mkdir(path, 0700) == 0)
+        *made = true;
+    else if (errno != EEXIST)
+        return failed(e, "cannot make folder", path);
+    return true;
+}
+
+/* Folders of `dir` of which this process knows that all above them is on the disk. */
+static struct {
+    pthread_mutex_t lock;
+    char dir[PATH_BYTES];
+    bool has[FOLDERS * FOLDERS];
+} known = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static bool is_known(const char *dir, unsigned place)
+{
+    pthread_mutex_lock(&known.lock);
+    bool has = !strcmp(known.dir, dir) && known.has[place];
+    pthread_mutex_unlock(&known.lock);
+    return has;
+}
+
+static void now_known(const char *dir, unsigned place)
+{
+    pthread_mutex_lock(&known.lock);
+    if (strcmp(known.dir, dir) != 0) {
+        memset(known.has, 0, sizeof known.has);
+        (void)str_copy(str_of(dir), known.dir, sizeof known.dir);
+    }
+    known.has[place] = true;
+    pthread_mutex_unlock(&known.lock);
 }
 
 /* A folder that is there may have been made by a process that died before it synced: so all levels
- * are synced each time, which costs little when nothing changed. */
-static bool sync_folders(const char *dir, const struct spool_path *p, struct err *e)
+ * are synced once by each process, and again when one was made. */
+static bool sync_folders(const char *dir, const struct spool_path *p, bool made, struct err *e)
 {
     char above[PATH_BYTES];
-    return sync_folder(p->folder, e) && sync_folder(p->first, e) && sync_folder(dir, e) &&
-           join(above, dir, "..", e) && sync_folder(above, e);
+    if (!sync_folder(p->folder, e))
+        return false;
+    if (!made && is_known(dir, p->place))
+        return true;
+    if (!sync_folder(p->first, e) || !sync_folder(dir, e) || !join(above, dir, "..", e) ||
+        !sync_folder(above, e))
+        return false;
+    now_known(dir, p->place);
+    return true;
 }
 
 static bool write_whole(int fd, struct str body)
@@ -115,8 +155,9 @@ bool spool_write(const char *dir, uint64_t id, struct str body, struct err *e)
     struct spool_path p;
     if (body.n > SPOOL_MAX)
         return err_set(e, ERR_TOO_BIG, "spool: a body has at most %u bytes", SPOOL_MAX);
-    if (!path_of(dir, id, &p, e) || !make_folder(dir, e) || !make_folder(p.first, e) ||
-        !make_folder(p.folder, e))
+    bool made = false;
+    if (!path_of(dir, id, &p, e) || !make_folder(dir, &made, e) ||
+        !make_folder(p.first, &made, e) || !make_folder(p.folder, &made, e))
         return false;
     if (access(p.file, F_OK) == 0)
         return err_set(e, ERR_CONFLICT, "spool: %s is there already", p.file);
@@ -127,7 +168,7 @@ bool spool_write(const char *dir, uint64_t id, struct str body, struct err *e)
         (void)unlink(p.fresh);
         return false;
     }
-    return sync_folders(dir, &p, e);
+    return sync_folders(dir, &p, made, e);
 }
 
 bool spool_open(const char *dir, uint64_t id, struct spool_body *out, struct err *e)
@@ -179,10 +220,11 @@ struct sweep {
 static bool sweep_file(struct sweep *s, const char *path, const char *name, struct err *e)
 {
     uint64_t id = 0;
-    if (str_to_u64(str_of(name), UINT64_MAX, &id) && s->keep(s->arg, id))
-        return true;
-    if (!id && !str_ends(str_of(name), STR(NEW_SUFFIX)))
-        return true; /* not ours: left alone */
+    struct str number = str_of(name);
+    if (str_ends(number, STR(NEW_SUFFIX)))
+        number.n -= sizeof(NEW_SUFFIX) - 1;
+    if (!str_to_u64(number, UINT64_MAX, &id) || !id || s->keep(s->arg, id))
+        return true; /* not ours, or in use, or just being written */
     if (unlink(path) != 0 && errno != ENOENT)
         return failed(e, "cannot remove", path);
     s->removed++;

@@ -24,8 +24,8 @@ bool spool_open(const char *dir, uint64_t id, struct spool_body *out, struct err
 void spool_close(struct spool_body *b);
 /* Absent is fine. */
 bool spool_remove(const char *dir, uint64_t id, struct err *e) MUST_USE;
-/* Asks for every body whether to keep it and removes it when not; what a crash left half-written is
- * removed without asking. *removed_out counts. */
+/* Asks for every body, one that is half-written included (by a crash, or right now), whether to
+ * keep it, and removes it when not. *removed_out counts. */
 bool spool_sweep(const char *dir, bool (*keep)(void *arg, uint64_t id), void *arg,
                  size_t *removed_out, struct err *e) MUST_USE;
 

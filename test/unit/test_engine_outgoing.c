@@ -57,6 +57,35 @@ static void none_is_passed_over(void **state)
     map_u64_free(&claimed);
 }
 
+/* A body that is spooled first takes its id early: claims may have gone on behind it meanwhile. */
+static void an_early_id_is_not_passed_over(void **state)
+{
+    struct fixture *f = *state;
+    struct outbox_place places[LANE_COUNT] = {{0}};
+    struct map_u64 *claimed = map_u64_new();
+    int64_t t = 1790000100000;
+    uint64_t early = ids_next(&f->ids, t), id = 0;
+    struct composed m;
+    const struct outgoing o = {.to = STR("a@b.example"),
+                               .from = STR("c@d.example"),
+                               .subject = STR("x"),
+                               .text = STR("y"),
+                               .seed = 1};
+    f->c.places = places;
+    post_at(f, t);
+    assert_int_equal(claim(f, &places[LANE_TRANSACTIONAL], claimed, t), 1);
+    must(compose_mail(&o, t, &m, &f->e), f);
+    m.spooled_id = early;
+    f->c.wall_ms = t;
+    must(db_begin(f->db, &f->e) && outgoing_store(&f->c, &m, 0, NULL, &id, &f->e) &&
+             db_commit(f->db, &f->e),
+         f);
+    composed_free(&m);
+    assert_true(id == early);
+    assert_int_equal(claim(f, &places[LANE_TRANSACTIONAL], claimed, t + 1), 1);
+    map_u64_free(&claimed);
+}
+
 /* Age counts from when it may be sent, so that a mail for next week is not too old when it comes.
  */
 static void age_counts_from_send_at(void **state)
@@ -83,6 +112,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(none_is_passed_over, fixture_set_up, fixture_tear_down),
+        cmocka_unit_test_setup_teardown(an_early_id_is_not_passed_over, fixture_set_up,
+                                        fixture_tear_down),
         cmocka_unit_test_setup_teardown(age_counts_from_send_at, fixture_set_up,
                                         fixture_tear_down)};
     return cmocka_run_group_tests(tests, NULL, NULL);
