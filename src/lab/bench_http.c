@@ -231,8 +231,20 @@ static bool prepare(struct place *p, struct err *e)
 }
 
 struct figures {
-    double rate, raw_rate, bytes;
+    double rate, raw_rate, bytes, cpu_us;
 };
+
+/* Processor time that core has used, us. */
+static double cpu_of_core(struct place *p)
+{
+    json_t *status = NULL;
+    struct err e;
+    double us = lab_daemon_call(&p->daemon, "live.status", NULL, STR_NONE, &status, &e)
+                    ? (double)json_integer_value(json_object_get(status, "cpu_us"))
+                    : 0;
+    json_decref(status);
+    return us;
+}
 
 static bool measure(struct place *p, const struct bench_options *o, bool templated,
                     struct figures *f, struct err *e)
@@ -249,10 +261,11 @@ static bool measure(struct place *p, const struct bench_options *o, bool templat
     }
     if (!ok)
         err_set(e, ERR_TOO_BIG, "body: a batch of %d would be over 64 MB", BATCH);
+    double cpu_us = cpu_of_core(p);
     ok = ok && write_raw(p, &w, &raw_seconds, e) &&
          post_all(&w, o->connections ? o->connections : CLIENTS_USUAL, &seconds, e);
     double n = (double)(w.n * BATCH);
-    *f = (struct figures){n / seconds, n / raw_seconds, total / n};
+    *f = (struct figures){n / seconds, n / raw_seconds, total / n, (cpu_of_core(p) - cpu_us) / n};
     for (size_t i = 0; i < w.n; i++)
         buf_free(&w.bodies[i]);
     free(w.bodies);
@@ -276,10 +289,12 @@ static bool run(struct place *p, const struct bench_options *o, struct err *e)
     bench_put(&f, "messages_per_s", texts.rate, "accepted durably", "/s");
     bench_put(&f, "raw_per_s", texts.raw_rate, "raw: the same bytes to a file, a sync a batch",
               "/s");
+    bench_put(&f, "cpu_us_per_message", texts.cpu_us, "CPU of core a message", "us");
     bench_put(&f, "ratio", texts.rate / texts.raw_rate, "ratio", "");
     bench_put(&f, "template_bytes", templates.bytes, "bytes of a message by a template", "");
     bench_put(&f, "template_per_s", templates.rate, "accepted durably", "/s");
     bench_put(&f, "template_raw_per_s", templates.raw_rate, "raw", "/s");
+    bench_put(&f, "template_cpu_us_per_message", templates.cpu_us, "CPU of core a message", "us");
     bench_put(&f, "template_ratio", templates.rate / templates.raw_rate, "ratio", "");
     bench_end(&f);
     return true;
