@@ -381,6 +381,7 @@ void campaigner_tick(struct core *c)
             c->n_ready >= room_of_queue((enum lane)lane))
             continue;
         struct claim *k = claim_new(c);
+        k->lj.rides = true;
         k->lane = (enum lane)lane;
         c->claiming[lane] = true;
         ledger_post(c->ledger, &k->lj);

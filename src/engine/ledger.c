@@ -178,14 +178,68 @@ static void work_alone(struct ledger_job *j, struct db *db)
         log_event(LOG_ERROR, "ledger.savepoint", "%s", e.text);
 }
 
+/* ---- slices that ride with accepts: what is accepted wants to be claimed, again and again, and a
+ * transaction of its own would be a sync of its own. */
+
+static void take_riders(struct ledger *l, struct list *riders)
+{
+    pthread_mutex_lock(&l->lock);
+    list_each_safe(it, &l->waiting[LEDGER_SLICE])
+    {
+        if (!list_entry(it, struct ledger_job, link)->rides)
+            continue;
+        list_remove(it);
+        list_push_back(riders, it);
+    }
+    pthread_mutex_unlock(&l->lock);
+}
+
+/* False with *e: the whole transaction is gone. */
+static bool ride(struct ledger *l, struct list *riders, struct err *e)
+{
+    bool ok = true;
+    take_riders(l, riders);
+    list_each(it, riders)
+    {
+        struct ledger_job *j = list_entry(it, struct ledger_job, link);
+        j->again = j->ok = false;
+        if (ok)
+            work_alone(j, l->cfg.db);
+        else
+            j->error = *e;
+        if (!j->ok && j->undo)
+            j->undo(j);
+        if (ok && !db_in_transaction(l->cfg.db)) {
+            ok = false;
+            *e = j->error;
+        }
+    }
+    return ok;
+}
+
+static void riders_arrive(struct list *riders, struct list *jobs, bool ok, const struct err *e)
+{
+    for (struct list *n = list_pop_front(riders); n; n = list_pop_front(riders)) {
+        struct ledger_job *j = list_entry(n, struct ledger_job, link);
+        if (!ok && j->ok) {
+            j->ok = false;
+            j->error = *e;
+            if (j->undo)
+                j->undo(j);
+        }
+        list_push_back(jobs, n);
+    }
+}
+
 static void run_accepts(struct ledger *l, struct list *jobs)
 {
     struct err e = {0};
-    struct list rest;
+    struct list rest, riders;
     int64_t start = clock_boot_us();
     bool ok = db_begin(l->cfg.db, &e);
     struct list *n = jobs->next;
     list_init(&rest);
+    list_init(&riders);
     while (ok && n != jobs && clock_boot_us() - start < LEDGER_WORK_US) {
         struct ledger_job *j = list_entry(n, struct ledger_job, link);
         n = n->next;
@@ -197,11 +251,12 @@ static void run_accepts(struct ledger *l, struct list *jobs)
     if (ok)
         cut_rest(n, jobs, &rest);
     note_work(l, LEDGER_ACCEPT, start);
-    ok = ok && db_commit(l->cfg.db, &e);
+    ok = ok && ride(l, &riders, &e) && db_commit(l->cfg.db, &e);
     if (!ok && db_in_transaction(l->cfg.db))
         db_rollback(l->cfg.db);
     if (!ok)
         fail_all(jobs, &e);
+    riders_arrive(&riders, jobs, ok, &e);
     pthread_mutex_lock(&l->lock);
     put_back(l, &rest, LEDGER_ACCEPT);
     pthread_mutex_unlock(&l->lock);

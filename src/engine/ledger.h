@@ -29,6 +29,7 @@ struct ledger_job {
     struct list link;
     enum ledger_order order;
     bool is_read;      /* needs no transaction */
+    bool rides;        /* SLICE: may share the transaction of accepts, and so its sync */
     uint32_t rows;     /* RESULT: how many it counts for */
     int64_t posted_at; /* boot ms, set by ledger_post */
     /* On the ledger thread, inside a transaction. False with *e: undone and reported (RESULT: the

@@ -130,6 +130,73 @@ static void accepts_fail_together_when_the_transaction_is_gone(void **state)
     assert_true(taken < N - 4 + 1);
 }
 
+/* ---- a slice that rides with an accept */
+
+struct journey {
+    struct row accept, slice;
+    atomic_bool is_posted; /* the slice, while the accept is at work */
+};
+
+static bool wait_and_work(struct ledger_job *lj, struct db *db, struct err *e)
+{
+    struct journey *j = container_of(container_of(lj, struct row, lj), struct journey, accept);
+    while (!atomic_load(&j->is_posted))
+        sched_yield();
+    return work(lj, db, e);
+}
+
+/* How many rows there are in the end. */
+static int64_t travel(struct journey *j, uint64_t *transactions_out)
+{
+    struct scene s;
+    struct ledger_stats stats;
+    scene_open(&s);
+    s.left = 2;
+    j->accept.scene = j->slice.scene = &s;
+    j->accept.lj = (struct ledger_job){.order = LEDGER_ACCEPT, .work = wait_and_work, .done = done};
+    j->slice.lj = (struct ledger_job){
+        .order = LEDGER_SLICE, .rides = true, .work = work, .undo = undo, .done = done};
+    ledger_post(s.ledger, &j->accept.lj);
+    ledger_post(s.ledger, &j->slice.lj);
+    atomic_store(&j->is_posted, true);
+    loop_run(s.loop);
+    ledger_stats(s.ledger, &stats);
+    *transactions_out = stats.transactions;
+    return scene_close(&s);
+}
+
+static void a_slice_rides_with_accepts(void **state)
+{
+    uint64_t transactions = 0;
+    struct journey j = {.accept.sql = "INSERT INTO t VALUES (1)",
+                        .slice.sql = "INSERT INTO t VALUES (2)"};
+    int64_t rows = travel(&j, &transactions);
+    assert_true(j.accept.lj.ok && j.slice.lj.ok && !j.slice.is_undone);
+    assert_int_equal(rows, 2);
+    assert_int_equal(transactions, 1);
+}
+
+static void a_rider_that_fails_falls_alone(void **state)
+{
+    uint64_t transactions = 0;
+    struct journey j = {.accept.sql = "INSERT INTO t VALUES (1)",
+                        .slice = {.sql = "INSERT INTO t VALUES (2)", .fails = true}};
+    int64_t rows = travel(&j, &transactions);
+    assert_true(j.accept.lj.ok && !j.slice.lj.ok && j.slice.is_undone);
+    assert_int_equal(rows, 1);
+}
+
+/* Nobody is told that rows are there which went with the transaction. */
+static void a_rider_that_breaks_the_transaction(void **state)
+{
+    uint64_t transactions = 0;
+    struct journey j = {.accept.sql = "INSERT INTO t VALUES (1)",
+                        .slice = {.sql = "INSERT INTO t VALUES (2); ROLLBACK", .fails = true}};
+    int64_t rows = travel(&j, &transactions);
+    assert_true(!j.slice.lj.ok && j.slice.is_undone);
+    assert_int_equal(rows, j.accept.lj.ok);
+}
+
 static void a_failed_slice_is_undone(void **state)
 {
     struct scene s;
@@ -286,6 +353,9 @@ int main(void)
         cmocka_unit_test(accepts_fail_alone),
         cmocka_unit_test(accepts_fail_together_when_the_transaction_is_gone),
         cmocka_unit_test(a_failed_slice_is_undone),
+        cmocka_unit_test(a_slice_rides_with_accepts),
+        cmocka_unit_test(a_rider_that_fails_falls_alone),
+        cmocka_unit_test(a_rider_that_breaks_the_transaction),
         cmocka_unit_test(others_go_between_bites),
         cmocka_unit_test(a_failed_bite_leaves_those_before),
         cmocka_unit_test(accepts_are_cut_by_time),
