@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 
+#define LIST_SHOWN  12 /* of a list in a cell; --json has all of it */
 #define COLUMNS_MAX 24
 #define PAGE_ROWS   500
 #define CELL_MAX    4096
@@ -72,6 +73,10 @@ static void add_plain(struct buf *b, const json_t *v)
         buf_adds(b, json_is_true(v) ? "yes" : "no");
     json_array_foreach(v, i, one)
     {
+        if (i == LIST_SHOWN && json_array_size(v) > LIST_SHOWN + 1) {
+            buf_addf(b, " and %zu more", json_array_size(v) - i);
+            break;
+        }
         if (i > 0)
             buf_adds(b, ", ");
         if (json_is_object(one))
